@@ -1,0 +1,3 @@
+module grantline
+
+go 1.26
