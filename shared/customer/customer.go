@@ -1,0 +1,276 @@
+// Package customer is who owns purchases, subscriptions and wallets. Everything that
+// answers "what may this customer use" lies in one partition: the head with what each
+// source gives now, the profile, and a wallet for each currency. Whoever changes a
+// source changes the head in the same transaction, and tells of it by an event that
+// gets the head's next number.
+package customer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"grantline/shared/entitlement"
+	"grantline/shared/event"
+	"grantline/shared/fault"
+	"grantline/shared/table"
+	"grantline/shared/wallet"
+)
+
+// Profile is the personal side of a customer; it is kept nowhere else.
+type Profile struct {
+	ID     string `json:"id"` // the company's first id for the customer
+	Email  string `json:"email,omitempty"`
+	Phone  string `json:"phone,omitempty"`
+	Name   string `json:"name,omitempty"`
+	Locale string `json:"locale,omitempty"`
+}
+
+type head struct {
+	Sequence int64                `json:"sequence"` // of the last event
+	Sources  []entitlement.Source `json:"sources"`
+}
+
+// Customer is one customer as read, and what is to be written about it.
+type Customer struct {
+	Ref     string // "cus_…", ours
+	Profile Profile
+
+	scope    table.Scope
+	head     head
+	items    map[string]table.Item // as read, by sort key
+	wallets  map[string]wallet.Wallet
+	touched  map[string]bool // wallets that changed
+	profiled bool            // the profile changed
+	headed   bool            // the head changed
+	events   []event.Event
+	aliases  []alias
+}
+
+type alias struct {
+	kind, value string
+}
+
+// Directory finds customers.
+type Directory struct {
+	Tables   table.Tables
+	Identity Identity
+}
+
+const (
+	schema      = 1
+	headSort    = "#head"
+	profileSort = "#profile"
+	walletSort  = "#wallet#"
+	eventSort   = "event#"
+	aliasSort   = "alias"
+)
+
+// Named reads the customer whom the company calls id. One that does not exist yet is
+// returned all the same, empty; it comes to be with the first Writes.
+func (d Directory) Named(ctx context.Context, scope table.Scope, id string) (*Customer, error) {
+	if err := ValidID(id); err != nil {
+		return nil, err
+	}
+	ref, err := d.Identity.Ref(ctx, scope, id)
+	if err != nil {
+		return nil, err
+	}
+	c, err := Read(ctx, d.Tables, scope, ref)
+	if errors.Is(err, fault.NotFound) {
+		ids, err := d.Identity.StoreIDs(ctx, scope, id)
+		if err != nil {
+			return nil, err
+		}
+		c = &Customer{
+			Ref: ref, Profile: Profile{ID: id}, scope: scope, profiled: true, headed: true,
+			items: map[string]table.Item{}, wallets: map[string]wallet.Wallet{}, touched: map[string]bool{},
+			aliases: []alias{{"apple", ids.AppAccountToken}, {"play", ids.ObfuscatedAccountID}},
+		}
+		return c, nil
+	}
+	return c, err
+}
+
+// Read reads the customer with our own id. It returns fault.NotFound if there is none.
+func Read(ctx context.Context, tables table.Tables, scope table.Scope, ref string) (*Customer, error) {
+	page, err := tables.Query(ctx, table.Query{Table: table.Customers, Partition: scope.Key(ref), From: "#", To: "#~", Limit: 200})
+	if err != nil {
+		return nil, fmt.Errorf("customer: reading: %w", err)
+	}
+	c := &Customer{Ref: ref, scope: scope, items: map[string]table.Item{}, wallets: map[string]wallet.Wallet{}, touched: map[string]bool{}}
+	for _, item := range page.Items {
+		c.items[item.Key.Sort] = item
+		var err error
+		switch sort := item.Key.Sort; {
+		case sort == headSort:
+			err = decode(item, &c.head)
+		case sort == profileSort:
+			err = decode(item, &c.Profile)
+		case strings.HasPrefix(sort, walletSort):
+			var w wallet.Wallet
+			err = decode(item, &w)
+			c.wallets[strings.TrimPrefix(sort, walletSort)] = w
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if _, ok := c.items[headSort]; !ok {
+		return nil, fault.New(fault.NotFound, "customer_not_found", "There is no such customer.")
+	}
+	return c, nil
+}
+
+func decode(item table.Item, into any) error {
+	if item.Schema > schema {
+		return fmt.Errorf("customer: item of schema %d, newer than this code's %d", item.Schema, schema)
+	}
+	if err := json.Unmarshal(item.Data, into); err != nil {
+		return fmt.Errorf("customer: item %s: %w", item.Key.Sort, err)
+	}
+	return nil
+}
+
+// Exists says whether the customer was ever written.
+func (c *Customer) Exists() bool { return c.items[headSort].Revision > 0 }
+
+// Sequence is the number of the last event.
+func (c *Customer) Sequence() int64 { return c.head.Sequence }
+
+// Sources is what each purchase and subscription gives.
+func (c *Customer) Sources() []entitlement.Source { return slices.Clone(c.head.Sources) }
+
+// Entitlements is what the customer may use at now.
+func (c *Customer) Entitlements(now time.Time) []entitlement.Entitlement {
+	return entitlement.Of(c.Sources(), now)
+}
+
+// Wallets is what the customer holds, by currency.
+func (c *Customer) Wallets() map[string]wallet.Wallet {
+	all := map[string]wallet.Wallet{}
+	for currency, w := range c.wallets {
+		all[currency] = w
+	}
+	return all
+}
+
+// Set records what a source gives now, in place of what it gave before.
+func (c *Customer) Set(s entitlement.Source) {
+	c.headed = true
+	same := func(o entitlement.Source) bool {
+		return o.Kind == s.Kind && o.Provider == s.Provider && o.Ref == s.Ref && o.Entitlement == s.Entitlement
+	}
+	if at := slices.IndexFunc(c.head.Sources, same); at >= 0 {
+		c.head.Sources[at] = s
+		return
+	}
+	c.head.Sources = append(c.head.Sources, s)
+}
+
+// SetWallet replaces one currency's wallet.
+func (c *Customer) SetWallet(currency string, w wallet.Wallet) {
+	c.wallets[currency], c.touched[currency] = w, true
+}
+
+// SetProfile replaces the profile, but for the company's first id.
+func (c *Customer) SetProfile(p Profile) {
+	p.ID = c.Profile.ID
+	c.Profile, c.profiled = p, true
+}
+
+// Tell adds an event and gives it its number.
+func (c *Customer) Tell(e event.Event) {
+	c.headed = true
+	c.head.Sequence++
+	e.Sequence = c.head.Sequence
+	c.events = append(c.events, e)
+}
+
+// Bind makes a store's or gateway's name for the customer point to it, unless it is
+// bound by the coming into being already.
+func (c *Customer) Bind(kind, value string) {
+	if a := (alias{kind, value}); !slices.Contains(c.aliases, a) {
+		c.aliases = append(c.aliases, a)
+	}
+}
+
+// Bound finds our id of the customer whom a store or gateway knows by value, "" if
+// nobody is.
+func Bound(ctx context.Context, tables table.Tables, scope table.Scope, kind, value string) (string, error) {
+	item, err := tables.Get(ctx, aliasKey(scope, kind, value))
+	if errors.Is(err, fault.NotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("customer: alias: %w", err)
+	}
+	var to struct {
+		Customer string `json:"customer"`
+	}
+	err = decode(item, &to)
+	return to.Customer, err
+}
+
+func aliasKey(scope table.Scope, kind, value string) table.Key {
+	return table.Key{Table: table.Customers, Partition: scope.Key("alias", kind, value), Sort: aliasSort}
+}
+
+// Writes is what changed, each with the condition that nobody else changed it.
+func (c *Customer) Writes() ([]table.Write, error) {
+	var writes []table.Write
+	var failed error
+	put := func(sort string, value any) {
+		data, err := json.Marshal(value)
+		failed = errors.Join(failed, err)
+		item := c.items[sort] // its revision, if there is one
+		item.Key = table.Key{Table: table.Customers, Partition: c.scope.Key(c.Ref), Sort: sort}
+		item.Schema, item.Data = schema, data
+		writes = append(writes, table.Put(item))
+	}
+	if c.headed {
+		if c.head.Sources == nil {
+			c.head.Sources = []entitlement.Source{}
+		}
+		put(headSort, c.head)
+	}
+	if c.profiled {
+		put(profileSort, c.Profile)
+	}
+	for currency := range c.touched {
+		put(walletSort+currency, c.wallets[currency])
+	}
+	for _, e := range c.events {
+		put(eventKey(e.Sequence), e)
+	}
+	for _, a := range c.aliases {
+		data, err := json.Marshal(map[string]string{"customer": c.Ref})
+		failed = errors.Join(failed, err)
+		writes = append(writes, table.Inserted(table.Item{Key: aliasKey(c.scope, a.kind, a.value), Schema: schema, Data: data}))
+	}
+	return writes, failed
+}
+
+func eventKey(sequence int64) string { return fmt.Sprintf("%s%012d", eventSort, sequence) }
+
+// Events reads up to limit events after a number, in order.
+func Events(ctx context.Context, tables table.Tables, scope table.Scope, ref string, after int64, limit int) ([]event.Event, error) {
+	page, err := tables.Query(ctx, table.Query{
+		Table: table.Customers, Partition: scope.Key(ref), Limit: limit,
+		From: eventKey(after + 1), To: eventSort + "~",
+	})
+	if err != nil {
+		return nil, fmt.Errorf("customer: events: %w", err)
+	}
+	events := make([]event.Event, len(page.Items))
+	for i, item := range page.Items {
+		if err := decode(item, &events[i]); err != nil {
+			return nil, err
+		}
+	}
+	return events, nil
+}

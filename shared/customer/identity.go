@@ -1,0 +1,90 @@
+package customer
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"grantline/shared/fault"
+	"grantline/shared/table"
+)
+
+// Identity derives our own names of a customer from the company's id, by HMAC, so that
+// no look-up comes before a read and no store ever sees a person.
+type Identity struct {
+	// Key fetches the deployment's identity key, at least 32 bytes. It is made once and
+	// never changed: every record hangs on it.
+	Key func(ctx context.Context, fresh bool) (string, error)
+}
+
+// StoreIDs are what an app should give to a store at a purchase, so that the store's
+// word names the customer.
+type StoreIDs struct {
+	AppAccountToken     string // a UUID, for Apple
+	ObfuscatedAccountID string // 64 characters at most, for Play
+}
+
+// MostIDBytes is how long a customer id may be.
+const MostIDBytes = 512
+
+// ValidID says whether id can be a company's id of a customer: printable, not empty, not
+// beginning or ending with a space.
+func ValidID(id string) error {
+	bad := func(r rune) bool { return !unicode.IsPrint(r) }
+	if id == "" || len(id) > MostIDBytes || !utf8.ValidString(id) || strings.ContainsFunc(id, bad) || strings.TrimSpace(id) != id {
+		return fault.New(fault.Malformed, "invalid_customer_id", "A customer id should be 1 to %d bytes of printable characters.", MostIDBytes)
+	}
+	return nil
+}
+
+// Ref derives our own id, "cus_…".
+func (i Identity) Ref(ctx context.Context, scope table.Scope, id string) (string, error) {
+	sum, err := i.sum(ctx, "customer", scope, id)
+	if err != nil {
+		return "", err
+	}
+	return "cus_" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:20])), nil
+}
+
+// StoreIDs derives what the app gives to stores.
+func (i Identity) StoreIDs(ctx context.Context, scope table.Scope, id string) (StoreIDs, error) {
+	apple, err := i.sum(ctx, "apple", scope, id)
+	if err != nil {
+		return StoreIDs{}, err
+	}
+	play, err := i.sum(ctx, "play", scope, id)
+	if err != nil {
+		return StoreIDs{}, err
+	}
+	// A UUID of version 8, which RFC 9562 leaves to its maker.
+	apple[6], apple[8] = apple[6]&0x0f|0x80, apple[8]&0x3f|0x80
+	u := hex.EncodeToString(apple[:16])
+	return StoreIDs{
+		AppAccountToken:     fmt.Sprintf("%s-%s-%s-%s-%s", u[:8], u[8:12], u[12:16], u[16:20], u[20:]),
+		ObfuscatedAccountID: hex.EncodeToString(play[:32]),
+	}, nil
+}
+
+// sum is the HMAC over the purpose, the scope and the id, each with its length, so that
+// no two different triples have the same bytes.
+func (i Identity) sum(ctx context.Context, purpose string, scope table.Scope, id string) ([]byte, error) {
+	key, err := i.Key(ctx, false)
+	if err != nil {
+		return nil, fmt.Errorf("customer: identity key: %w", err)
+	}
+	if len(key) < 32 {
+		return nil, errors.New("customer: the identity key should have 32 bytes or more")
+	}
+	mac := hmac.New(sha256.New, []byte(key))
+	for _, part := range []string{purpose, scope.Project, scope.Environment, id} {
+		fmt.Fprintf(mac, "%d:%s", len(part), part)
+	}
+	return mac.Sum(nil), nil
+}

@@ -1,0 +1,49 @@
+// Package event is what we tell others about a customer: numbered from 1 without gaps,
+// and written in the same transaction as what it tells. Whoever has read up to a number
+// has missed nothing before it.
+package event
+
+import "time"
+
+// Type says what happened.
+type Type string
+
+// The types.
+const (
+	PurchaseGranted       Type = "purchase.granted"
+	PurchaseRenewed       Type = "purchase.renewed"
+	PurchaseRefunded      Type = "purchase.refunded"
+	SubscriptionCreated   Type = "subscription.created"
+	SubscriptionActivated Type = "subscription.activated" // its first charge was paid
+	SubscriptionRenewed   Type = "subscription.renewed"   // a later period was paid when due
+	SubscriptionRecovered Type = "subscription.recovered" // paid after a decline
+	SubscriptionUnpaid    Type = "subscription.unpaid"    // its automatic attempts are over
+	SubscriptionCancelled Type = "subscription.cancelled"
+	ChargeDeclined        Type = "charge.declined"
+	DunningReminder       Type = "dunning.reminder" // an attempt will be made at nextAttemptAt
+)
+
+// Event is one thing that happened to a customer. It holds nothing personal.
+type Event struct {
+	Sequence int64     `json:"sequence"` // from 1, without gaps
+	Type     Type      `json:"type"`
+	At       time.Time `json:"at"`
+
+	OrderID        string     `json:"orderId,omitempty"`
+	Store          string     `json:"store,omitempty"`
+	ProductID      string     `json:"productId,omitempty"` // the store's name of it
+	Entitlement    string     `json:"entitlement,omitempty"`
+	ExpiresAt      *time.Time `json:"expiresAt,omitempty"`
+	WalletCurrency string     `json:"walletCurrency,omitempty"`
+	Credited       int64      `json:"credited,omitempty"` // of the wallet currency; negative when taken back
+	Balance        *int64     `json:"balance,omitempty"`  // of the wallet currency, afterwards
+	SubscriptionID string     `json:"subscriptionId,omitempty"`
+	PlanID         string     `json:"planId,omitempty"`
+	Period         *int       `json:"period,omitempty"`  // from 0
+	Attempt        int        `json:"attempt,omitempty"` // from 1
+	Amount         int64      `json:"amount,omitempty"`  // smallest unit of Currency
+	Currency       string     `json:"currency,omitempty"`
+	DeclineCode    string     `json:"declineCode,omitempty"`
+	NextAttemptAt  *time.Time `json:"nextAttemptAt,omitempty"`
+	Test           bool       `json:"test,omitempty"` // no money moved
+}
