@@ -1,0 +1,81 @@
+// Package dynamo keeps the tables of the port table in DynamoDB. Its one idea is that
+// DynamoDB knows a single kind of condition, the revision that was read, and that a
+// repeated request which meets its own write is told by the token that the write left.
+//
+// # An item
+//
+//	pk              S    Key.Partition
+//	sk              S    Key.Sort, in customers only
+//	revision        N    1 when inserted, one more with each write
+//	schema          N    version of Data's shape
+//	token           S    26 random characters, the same in all writes of one Commit
+//	indexPartition  S    Index.Partition; absent, as the next two, without an Index
+//	indexSort       S    Index.Sort
+//	hint            S    Index.Hint; absent if empty
+//	anything else        a member of Data under its own name: string S, number N, true
+//	                     and false BOOL, null NULL, array L, object M
+//
+// A member of Data that has one of the names above, or none, is refused as a bug; inside
+// of objects all names but the empty one are free. Numbers go in and out as they are
+// written, never through a float: 38 digits, from 1e-130 to 9.99e125, by value and not by
+// spelling (1.50 comes back as 1.5). What else JSON cannot tell apart is not kept either:
+// the order of members, white space and escapes. Bytes are kept as the base64 that
+// encoding/json makes of them. An item may have 400 KB in all.
+//
+// # Tables
+//
+//	table          key     index         holds
+//	orders         pk      subscription  every movement of money
+//	purchases      pk      check         who owns what a store sold, and how it stands
+//	customers      pk, sk                head, profile, aliases, wallets, events
+//	subscriptions  pk      due           agreements that we charge for
+//	notices        pk                    what came in from outside
+//
+// An index has the keys indexPartition and indexSort and carries hint, and nothing else,
+// so that it is small and is written only when an entry changes. It is sparse: a
+// Replace puts the whole item, so an entry goes when Index is nil.
+//
+// # Conditions
+//
+//	Insert    attribute_not_exists(pk)
+//	Replace   revision = the one read
+//	Remove    revision = the one read
+//	Check     revision = the one read
+//
+// One write is a PutItem or DeleteItem; a lone Check is a strong GetItem and a
+// comparison, since it writes nothing and so needs only one instant at which it was
+// true; several writes are one TransactWriteItems. A failed condition answers with the
+// item in the way (ALL_OLD), so nobody has to read it again.
+//
+// # Repeated and lost requests
+//
+// The SDK sends a request again when its answer is lost. A transaction has its token as
+// ClientRequestToken, and DynamoDB answers the second as the first. A put that meets its
+// own token has been made. Any other failed condition after an attempt that may have
+// been carried out, no answer or a 5xx, is fault.Unavailable and not a conflict: our write
+// may have been made and overtaken, and a removal leaves no token to tell it by.
+//
+// A transaction that meets another one is a conflict without an item. DynamoDB Local
+// never does this. Requests that DynamoDB calls invalid are bugs and have no kind. All
+// else is fault.Unavailable: throttling, timeouts, 5xx, an ended context, and a table or
+// permission that is missing.
+//
+// # Units
+//
+// An item is counted in started KB when written and in started 4 KB when read.
+//
+//	Get                      1 read for each 4 KB
+//	Glance                   0.5 read for each 4 KB
+//	GetAll                   as Get, for each item; an absent one 1
+//	Query of a partition     1 read for each 4 KB of all items together
+//	Query of an index        0.5 read for each 4 KB of all entries together
+//	one Insert, Replace      1 write for each KB of the larger of old and new
+//	one Remove               1 write for each KB of the old
+//	one Check                1 read for each 4 KB
+//	in a transaction         twice the writes; a Check counts as a write
+//	a failed condition       as the write, but the answer does not say so
+//	index entry              1 write when it appears, goes, or its hint changes;
+//	                         2 when it moves; 0 when it stays
+//
+// Transactions write an index at the plain price; DynamoDB Local counts it twice.
+package dynamo

@@ -1,0 +1,262 @@
+// Package memory keeps tables in memory, for tests, the simulation and benchmarks. It
+// keeps the whole contract of the port table, is strictly consistent, and forgets
+// everything with the process. Its one idea is that a fake should behave, and object:
+// it can fail on demand, having done nothing or having done everything and lost the
+// answer, and it panics at what only a bug in the caller can ask for.
+package memory
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+
+	"grantline/shared/fault"
+	"grantline/shared/table"
+)
+
+// Tables implements table.Tables. It is safe for use by many goroutines.
+type Tables struct {
+	// Fail, if set, is asked before each operation; set it before the first. It runs
+	// without a lock, so that it may look at the tables or wait for another operation.
+	//
+	// A nil error lets the operation go on. Otherwise the caller gets that error, and
+	// apply says whether the operation is carried out all the same: (false, err) is a
+	// request that was lost, (true, err) an answer that was. It should be of kind
+	// fault.Unavailable, since nothing else can truthfully be said about either.
+	Fail func(op Op) (apply bool, err error)
+
+	mu      sync.RWMutex
+	items   map[table.Key]table.Item
+	shelves map[shelf][]place
+}
+
+var _ table.Tables = (*Tables)(nil)
+
+// Op is an operation that is about to happen.
+type Op struct {
+	Method string        // the method of table.Tables: Get, Glance, GetAll, Query, Commit
+	Keys   []table.Key   // what Get, Glance and GetAll read and Commit writes, in order
+	Writes []table.Write // of a Commit; not to be changed
+	Query  table.Query   // of a Query
+}
+
+// Touches reports whether the operation reads or writes anything in t.
+func (o Op) Touches(t table.Table) bool {
+	return o.Query.Table == t || slices.ContainsFunc(o.Keys, func(k table.Key) bool { return k.Table == t })
+}
+
+// shelf is one sorted partition: of a table with a sort key, or of a table's index.
+type shelf struct {
+	table     table.Table
+	indexed   bool
+	partition string
+}
+
+// place is where an item stands on a shelf. Items with the same sort key in an index
+// stand in the order of their own keys.
+type place struct {
+	sort string
+	key  table.Key
+}
+
+func (p place) compare(q place) int {
+	if c := strings.Compare(p.sort, q.sort); c != 0 {
+		return c
+	}
+	return compareKeys(p.key, q.key)
+}
+
+func compareKeys(a, b table.Key) int {
+	if c := strings.Compare(a.Partition, b.Partition); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Sort, b.Sort)
+}
+
+// New makes empty tables.
+func New() *Tables {
+	return &Tables{items: map[table.Key]table.Item{}, shelves: map[shelf][]place{}}
+}
+
+// Items returns everything that is in a table, ordered by key, for tests that count.
+func (t *Tables) Items(name table.Table) []table.Item {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	var all []table.Item
+	for k, i := range t.items {
+		if k.Table == name {
+			all = append(all, cloned(i))
+		}
+	}
+	slices.SortFunc(all, func(a, b table.Item) int { return compareKeys(a.Key, b.Key) })
+	return all
+}
+
+// Get reads one item.
+func (t *Tables) Get(ctx context.Context, k table.Key) (table.Item, error) {
+	return t.one(ctx, "Get", k)
+}
+
+// Glance reads one item; here nothing ever lags behind.
+func (t *Tables) Glance(ctx context.Context, k table.Key) (table.Item, error) {
+	return t.one(ctx, "Glance", k)
+}
+
+func (t *Tables) one(ctx context.Context, method string, k table.Key) (table.Item, error) {
+	objectToKey(k)
+	var found table.Item
+	err := t.do(ctx, Op{Method: method, Keys: []table.Key{k}}, func() error {
+		t.mu.RLock()
+		defer t.mu.RUnlock()
+		i, ok := t.items[k]
+		if !ok {
+			return fault.New(fault.NotFound, "item_not_found", "There is no such item in %s.", k.Table)
+		}
+		found = cloned(i)
+		return nil
+	})
+	return found, err
+}
+
+// GetAll reads up to 1,000 items; a key that is given twice is answered twice.
+func (t *Tables) GetAll(ctx context.Context, keys []table.Key) ([]table.Item, error) {
+	if len(keys) > maxKeys {
+		object("GetAll of %d keys; %d are the most", len(keys), maxKeys)
+	}
+	for _, k := range keys {
+		objectToKey(k)
+	}
+	var found []table.Item
+	err := t.do(ctx, Op{Method: "GetAll", Keys: slices.Clone(keys)}, func() error {
+		t.mu.RLock()
+		defer t.mu.RUnlock()
+		for _, k := range keys {
+			if i, ok := t.items[k]; ok {
+				found = append(found, cloned(i))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// Commit makes the writes happen together or not at all.
+func (t *Tables) Commit(ctx context.Context, writes ...table.Write) error {
+	objectToWrites(writes)
+	op := Op{Method: "Commit", Writes: writes}
+	for _, w := range writes {
+		op.Keys = append(op.Keys, w.Item.Key)
+	}
+	return t.do(ctx, op, func() error {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if c := t.conflict(writes); c != nil {
+			return c
+		}
+		for _, w := range writes {
+			t.apply(w)
+		}
+		return nil
+	})
+}
+
+// do runs act, unless ctx has ended or Fail has other plans.
+func (t *Tables) do(ctx context.Context, op Op, act func() error) error {
+	if err := ctx.Err(); err != nil {
+		return fault.New(fault.Unavailable, "tables_unavailable", "The tables did not answer.").Because(err)
+	}
+	if t.Fail == nil {
+		return act()
+	}
+	apply, err := t.Fail(op)
+	if err == nil {
+		return act()
+	}
+	if apply {
+		_ = act() // the caller never hears how it went
+	}
+	return err
+}
+
+func (t *Tables) conflict(writes []table.Write) error {
+	held := true
+	found := make([]*table.Item, len(writes))
+	for n, w := range writes {
+		// An absent item has revision 0, which is what an Insert expects.
+		is := t.items[w.Item.Key]
+		if is.Revision == w.Item.Revision {
+			continue
+		}
+		held = false
+		if is.Revision != 0 {
+			in := cloned(is)
+			found[n] = &in
+		}
+	}
+	if held {
+		return nil
+	}
+	return &table.Conflict{Found: found}
+}
+
+func (t *Tables) apply(w table.Write) {
+	if w.Change == table.Check {
+		return
+	}
+	if was, ok := t.items[w.Item.Key]; ok {
+		for s, p := range places(was) {
+			t.shelves[s] = without(t.shelves[s], p)
+			if len(t.shelves[s]) == 0 {
+				delete(t.shelves, s)
+			}
+		}
+	}
+	if w.Change == table.Remove {
+		delete(t.items, w.Item.Key)
+		return
+	}
+	i := cloned(w.Item)
+	i.Revision++
+	t.items[i.Key] = i
+	for s, p := range places(i) {
+		t.shelves[s] = with(t.shelves[s], p)
+	}
+}
+
+// places yields where an item stands.
+func places(i table.Item) func(func(shelf, place) bool) {
+	return func(yield func(shelf, place) bool) {
+		if i.Key.Table.Sorted() && !yield(shelf{i.Key.Table, false, i.Key.Partition}, place{i.Key.Sort, i.Key}) {
+			return
+		}
+		if i.Index != nil {
+			yield(shelf{i.Key.Table, true, i.Index.Partition}, place{i.Index.Sort, i.Key})
+		}
+	}
+}
+
+func with(on []place, p place) []place {
+	at, _ := slices.BinarySearchFunc(on, p, place.compare)
+	return slices.Insert(on, at, p)
+}
+
+func without(on []place, p place) []place {
+	at, ok := slices.BinarySearchFunc(on, p, place.compare)
+	if !ok {
+		return on
+	}
+	return slices.Delete(on, at, at+1)
+}
+
+func cloned(i table.Item) table.Item {
+	i.Data = slices.Clone(i.Data)
+	if i.Index != nil {
+		entry := *i.Index
+		i.Index = &entry
+	}
+	return i
+}
