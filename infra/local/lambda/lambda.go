@@ -1,0 +1,200 @@
+// Package lambda runs compiled functions as AWS Lambda does: processes that fetch events
+// from the Runtime API, one at a time each, and new processes when events overlap. Nothing
+// of a function is emulated; it is the very binary, which the runner only feeds and, when
+// its time is up, kills.
+package lambda
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os/exec"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+)
+
+// ErrThrottled says that as many events are in flight as the function may have.
+var ErrThrottled = errors.New("lambda: throttled")
+
+// ErrClosed says that the service is stopping.
+var ErrClosed = errors.New("lambda: stopping")
+
+// Kind is how an event failed.
+type Kind int
+
+// The kinds of failure.
+const (
+	Returned Kind = iota // the function answered with an error, panics included
+	Exited               // the process ended of itself
+	Killed               // somebody killed the process
+	TimedOut             // the function's time was up
+	Init                 // the process did not come as far as asking for an event
+)
+
+func (k Kind) String() string {
+	return [...]string{"returned an error", "exited", "was killed", "timed out", "could not start"}[k]
+}
+
+// FunctionError is the failure of one event. The message is the function's own.
+type FunctionError struct {
+	Function string
+	Kind     Kind
+	Message  string
+}
+
+func (e *FunctionError) Error() string {
+	if e.Message == "" {
+		return fmt.Sprintf("lambda: %s %s", e.Function, e.Kind)
+	}
+	return fmt.Sprintf("lambda: %s %s: %s", e.Function, e.Kind, e.Message)
+}
+
+// Function is what is run.
+type Function struct {
+	Name        string
+	Program     string   // path of the executable
+	Environment []string // NAME=value; the Runtime API's address is added
+	Timeout     time.Duration
+	Concurrency int // most events in flight at once, at least 1
+}
+
+// MaxPayload is the most that an event or an answer may have (Lambda quotas).
+const MaxPayload = 6 << 20
+
+// A process must have asked for its first event in this time. Lambda gives 10 s; a loaded
+// machine gets more, so that load is not mistaken for a defect.
+const initLimit = 60 * time.Second
+
+// Service is the Runtime API and the processes behind it.
+type Service struct {
+	server *http.Server
+	base   string // host:port
+	output func(function string, line []byte)
+	spawn  chan spawning
+	pools  map[string]*pool
+	group  sync.WaitGroup // processes
+	served chan struct{}
+	once   sync.Once
+	closed error // of the first Close
+}
+
+// Start serves the Runtime API on a free loopback port. Each line that a process writes goes
+// to output, which must be safe for use by several goroutines.
+func Start(functions []Function, output func(function string, line []byte)) (*Service, error) {
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("lambda: runtime API: %w", err)
+	}
+	s := &Service{
+		base: listener.Addr().String(), output: output,
+		spawn: make(chan spawning), pools: map[string]*pool{}, served: make(chan struct{}),
+	}
+	for _, f := range functions {
+		s.pools[f.Name] = &pool{service: s, function: f, workers: map[string]*worker{}}
+	}
+	s.server = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
+	go func() {
+		defer close(s.served)
+		_ = s.server.Serve(listener) // ends with ErrServerClosed upon Close
+	}()
+	go s.spawner()
+	return s, nil
+}
+
+// Invoke hands an event to a free environment, or to a new one, and returns the function's
+// answer. The error is ErrThrottled, ErrClosed, a *FunctionError, or ctx's; in the last case
+// the function goes on, as it does in Lambda when the caller has left.
+func (s *Service) Invoke(ctx context.Context, function string, payload []byte) ([]byte, error) {
+	p, ok := s.pools[function]
+	if !ok {
+		return nil, fmt.Errorf("lambda: no function %q", function)
+	}
+	e, err := p.take(payload)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case o := <-e.done:
+		return o.answer, o.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Processes lists the process ids of a function's environments, for whoever wants to kill one.
+func (s *Service) Processes(function string) []int {
+	p, ok := s.pools[function]
+	if !ok {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var ids []int
+	for _, w := range p.workers {
+		if w.process != nil {
+			ids = append(ids, w.process.Pid)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// Close kills every process and waits until all are gone. Events in flight end with ErrClosed.
+// Closing again does nothing.
+func (s *Service) Close() error {
+	s.once.Do(func() { s.closed = s.close() })
+	return s.closed
+}
+
+func (s *Service) close() error {
+	for _, p := range s.pools {
+		p.close()
+	}
+	gone := make(chan struct{})
+	go func() {
+		s.group.Wait()
+		close(gone)
+	}()
+	var err error
+	select {
+	case <-gone:
+		close(s.spawn)
+	case <-time.After(10 * time.Second):
+		err = errors.New("lambda: a process did not go in 10 s")
+	}
+	err = errors.Join(err, s.server.Close())
+	<-s.served
+	return err
+}
+
+type spawning struct {
+	command *exec.Cmd
+	started chan error
+}
+
+// spawner starts processes, all from one thread that lives as long as the service: the
+// kernel delivers a parent-death signal when the forking thread ends, not the process.
+func (s *Service) spawner() {
+	runtime.LockOSThread() // never unlocked, so the thread ends with this goroutine
+	for request := range s.spawn {
+		request.started <- request.command.Start()
+	}
+}
+
+func (s *Service) start(command *exec.Cmd) error {
+	request := spawning{command: command, started: make(chan error, 1)}
+	s.spawn <- request
+	return <-request.started
+}
+
+// newID is a random id in the form of a request id.
+func newID() string {
+	b := make([]byte, 16)
+	_, _ = rand.Read(b) // never fails
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
