@@ -136,6 +136,11 @@ func (c *Catalog) addProduct(p Product) error {
 	if !identifier.MatchString(p.ID) {
 		return errors.New("its id should be letters, digits, and . _ : -")
 	}
+	for _, name := range []string{p.Entitlement, p.Currency} {
+		if name != "" && !identifier.MatchString(name) {
+			return fmt.Errorf("%q should be letters, digits, and . _ : -", name)
+		}
+	}
 	wallet := p.Currency != "" && p.Amount > 0
 	var ok bool
 	switch p.Kind {

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +34,11 @@ type Profile struct {
 type head struct {
 	Sequence int64                `json:"sequence"` // of the last event
 	Sources  []entitlement.Source `json:"sources"`
+	// Tests counts the purchases without money that were granted on one day (UTC).
+	Tests struct {
+		Day   string `json:"day,omitempty"`
+		Count int    `json:"count,omitempty"`
+	} `json:"tests,omitzero"`
 }
 
 // Customer is one customer as read, and what is to be written about it.
@@ -152,11 +158,7 @@ func (c *Customer) Entitlements(now time.Time) []entitlement.Entitlement {
 
 // Wallets is what the customer holds, by currency.
 func (c *Customer) Wallets() map[string]wallet.Wallet {
-	all := map[string]wallet.Wallet{}
-	for currency, w := range c.wallets {
-		all[currency] = w
-	}
-	return all
+	return maps.Clone(c.wallets)
 }
 
 // Set records what a source gives now, in place of what it gave before.
@@ -170,6 +172,17 @@ func (c *Customer) Set(s entitlement.Source) {
 		return
 	}
 	c.head.Sources = append(c.head.Sources, s)
+}
+
+// CountTest counts one more purchase without money on now's day, and returns how many
+// there are with it.
+func (c *Customer) CountTest(now time.Time) int {
+	c.headed = true
+	if day := now.UTC().Format(time.DateOnly); c.head.Tests.Day != day {
+		c.head.Tests.Day, c.head.Tests.Count = day, 0
+	}
+	c.head.Tests.Count++
+	return c.head.Tests.Count
 }
 
 // SetWallet replaces one currency's wallet.
@@ -241,7 +254,7 @@ func (c *Customer) Writes() ([]table.Write, error) {
 	if c.profiled {
 		put(profileSort, c.Profile)
 	}
-	for currency := range c.touched {
+	for _, currency := range slices.Sorted(maps.Keys(c.touched)) {
 		put(walletSort+currency, c.wallets[currency])
 	}
 	for _, e := range c.events {
