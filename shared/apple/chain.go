@@ -1,0 +1,179 @@
+package apple
+
+import (
+	"bytes"
+	"container/list"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/base64"
+	"strings"
+	"sync"
+	"time"
+)
+
+// The extensions by which Apple marks a certificate that signs App Store data and the
+// authority above it (Apple, "JWS verification"; App Store Server Library).
+var (
+	oidLeaf         = asn1.ObjectIdentifier{1, 2, 840, 113635, 100, 6, 11, 1}
+	oidIntermediate = asn1.ObjectIdentifier{1, 2, 840, 113635, 100, 6, 2, 1}
+)
+
+// anchor is one configured root, alone in its pool.
+type anchor struct {
+	root *x509.Certificate
+	pool *x509.CertPool
+}
+
+// chain is a leaf's key, and when leaf, intermediate and root are all valid.
+type chain struct {
+	key       *ecdsa.PublicKey
+	notBefore time.Time // the latest of the three
+	notAfter  time.Time // the earliest of the three
+}
+
+func (c *chain) validAt(at time.Time) bool {
+	return !at.Before(c.notBefore) && !at.After(c.notAfter)
+}
+
+// check builds the chain of x5c as it stood at an instant. The checks that cost nothing
+// come first, because anybody may send us certificates.
+func check(anchors []anchor, x5c []string, at time.Time) (*chain, error) {
+	if len(x5c) != 3 {
+		return nil, refused(ErrChainLength)
+	}
+	var der [3][]byte
+	for i, text := range x5c {
+		// The decoder skips line breaks; a certificate has one spelling only.
+		if strings.ContainsAny(text, "\r\n") {
+			return nil, unreadable(ErrCertificate)
+		}
+		var err error
+		if der[i], err = base64.StdEncoding.Strict().DecodeString(text); err != nil {
+			return nil, unreadable(ErrCertificate)
+		}
+	}
+	leaf, err := x509.ParseCertificate(der[0])
+	if err != nil {
+		return nil, unreadable(ErrCertificate)
+	}
+	intermediate, err := x509.ParseCertificate(der[1])
+	if err != nil {
+		return nil, unreadable(ErrCertificate)
+	}
+	var above *anchor
+	for i := range anchors {
+		if bytes.Equal(anchors[i].root.Raw, der[2]) {
+			above = &anchors[i]
+		}
+	}
+	if above == nil {
+		return nil, refused(ErrRoot)
+	}
+	key, ok := leaf.PublicKey.(*ecdsa.PublicKey)
+	if !ok || key.Curve != elliptic.P256() || leaf.IsCA || leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
+		return nil, refused(ErrLeaf)
+	}
+	if !intermediate.BasicConstraintsValid || !intermediate.IsCA {
+		return nil, refused(ErrChain)
+	}
+	if !marked(leaf, oidLeaf) || !marked(intermediate, oidIntermediate) {
+		return nil, refused(ErrOID)
+	}
+	c := &chain{key, leaf.NotBefore, leaf.NotAfter}
+	for _, over := range []*x509.Certificate{intermediate, above.root} {
+		if over.NotBefore.After(c.notBefore) {
+			c.notBefore = over.NotBefore
+		}
+		if over.NotAfter.Before(c.notAfter) {
+			c.notAfter = over.NotAfter
+		}
+	}
+	if !c.validAt(at) {
+		return nil, refused(ErrWindow)
+	}
+	between := x509.NewCertPool()
+	between.AddCert(intermediate)
+	paths, err := leaf.Verify(x509.VerifyOptions{
+		Roots:         above.pool,
+		Intermediates: between,
+		CurrentTime:   at,
+		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, // Apple's leaf has none
+	})
+	if err != nil {
+		return nil, refused(ErrChain)
+	}
+	for _, path := range paths {
+		if len(path) == 3 && path[1].Equal(intermediate) {
+			return c, nil
+		}
+	}
+	return nil, refused(ErrChain)
+}
+
+func marked(c *x509.Certificate, oid asn1.ObjectIdentifier) bool {
+	for _, e := range c.Extensions {
+		if e.Id.Equal(oid) {
+			return true
+		}
+	}
+	return false
+}
+
+// maxChains bounds the cache. Apple signs with a handful of leaves at a time.
+const maxChains = 32
+
+// chains remembers the headers whose chain was found good, since checking one costs two
+// signatures on P-384 and Apple's header is the same in all its tokens for months. The
+// key is the hash of the whole encoded header, and so of every byte of x5c and alg. A
+// header gets in only when all of its token's cryptography held, so that what was refused
+// is never remembered and nobody but Apple can push anything out. An entry is no verdict
+// on a date: who takes it out asks validAt.
+//
+// chains may be used by several goroutines at once.
+type chains struct {
+	mu    sync.Mutex
+	index map[[sha256.Size]byte]*list.Element
+	order list.List // of *entry, the latest used first
+}
+
+type entry struct {
+	key   [sha256.Size]byte
+	chain *chain
+}
+
+func (c *chains) get(key [sha256.Size]byte) (*chain, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.index[key]
+	if !ok {
+		return nil, false
+	}
+	c.order.MoveToFront(e)
+	return e.Value.(*entry).chain, true
+}
+
+func (c *chains) put(key [sha256.Size]byte, good *chain) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.index[key]; ok {
+		return
+	}
+	if c.index == nil {
+		c.index = make(map[[sha256.Size]byte]*list.Element, maxChains)
+	}
+	if c.order.Len() == maxChains {
+		oldest := c.order.Back()
+		delete(c.index, oldest.Value.(*entry).key)
+		c.order.Remove(oldest)
+	}
+	c.index[key] = c.order.PushFront(&entry{key, good})
+}
+
+func (c *chains) size() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.order.Len()
+}
