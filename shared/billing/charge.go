@@ -1,0 +1,197 @@
+package billing
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"grantline/shared/table"
+)
+
+// ChargeKind tells a charge from a purchase's order in the orders table.
+const ChargeKind = "charge"
+
+// ChargeState is how one attempt stands.
+type ChargeState string
+
+// The states. Paid and Declined never change into one another; see doc.go.
+const (
+	Sending  ChargeState = "sending"
+	Unknown  ChargeState = "unknown"
+	Paid     ChargeState = "paid"
+	Declined ChargeState = "declined"
+	Void     ChargeState = "void" // surely not executed; may be made again
+)
+
+// Charge is one attempt to take the money of one period: an order of ours.
+type Charge struct {
+	ID           string      `json:"id"`
+	Kind         string      `json:"kind"` // ChargeKind
+	Customer     string      `json:"customer"`
+	Gateway      string      `json:"gateway"`
+	Subscription string      `json:"subscription"`
+	Plan         string      `json:"plan"`
+	Period       int         `json:"period"`
+	Attempt      int         `json:"attempt"`
+	State        ChargeState `json:"state"`
+	Amount       int64       `json:"amount"`
+	Currency     string      `json:"currency"`
+	Refunded     int64       `json:"refunded,omitempty"`
+	DueAt        time.Time   `json:"dueAt"`
+	SentAt       time.Time   `json:"sentAt,omitzero"` // first
+	SettledAt    time.Time   `json:"settledAt,omitzero"`
+	Code         string      `json:"code,omitempty"`  // of a decline, or of the last unclear answer
+	Class        Class       `json:"class,omitempty"` // of a decline
+	Payment      *Payment    `json:"payment,omitempty"`
+
+	// Lease is until when whoever sent last may still be at it.
+	Lease time.Time `json:"lease,omitzero"`
+	// LastSentAt and Sends count what went out under this order.
+	LastSentAt time.Time `json:"lastSentAt,omitzero"`
+	Sends      int       `json:"sends,omitempty"`
+	// Final says that the gateway will answer the last send the same for ever.
+	Final bool `json:"final,omitempty"`
+	// AbsentSince is since when look-ups have found no payment after the last send.
+	AbsentSince time.Time `json:"absentSince,omitzero"`
+	// Sealed is the card and the exact body, for a resend must have the same bytes. It is
+	// dropped when the charge closes.
+	Sealed []byte `json:"sealed,omitempty"`
+}
+
+// OrderID of a scheduled attempt follows from what it is for, so that whoever makes it,
+// however often, makes the same order: "gl_" and a hash.
+func OrderID(scope table.Scope, subscription string, period, attempt int) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s|%s|%s|%d|%d", scope.Project, scope.Environment, subscription, period, attempt))
+	return "gl_" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:])[:32])
+}
+
+// DecodeCharge reads a charge from its order's item.
+func DecodeCharge(item table.Item) (Charge, error) {
+	var c Charge
+	return c, decode(item, &c)
+}
+
+func orderKey(scope table.Scope, id string) table.Key {
+	return table.Key{Table: table.Orders, Partition: scope.Key(id)}
+}
+
+func (c Charge) item(read table.Item, scope table.Scope) (table.Item, error) {
+	data, err := json.Marshal(c)
+	read.Key, read.Schema, read.Data = orderKey(scope, c.ID), schema, data
+	return read, err
+}
+
+// open says that money may still move under it.
+func (c Charge) open() bool { return c.State == Sending || c.State == Unknown }
+
+// settled says that its outcome is known for good.
+func (c Charge) settled() bool { return c.State == Paid || c.State == Declined }
+
+// sending is the charge as it is written before its body goes out.
+func (c Charge) sending(now time.Time, lease time.Duration) Charge {
+	if c.SentAt.IsZero() {
+		c.SentAt = now
+	}
+	c.State, c.LastSentAt, c.Lease, c.AbsentSince, c.Final = Sending, now, now.Add(lease), time.Time{}, false
+	c.Sends++
+	return c
+}
+
+// after is the charge with the answer to a send. An answer that decides nothing leaves it
+// unknown.
+func (c Charge) after(o Outcome, now time.Time) Charge {
+	c.Lease = time.Time{}
+	switch o.Result {
+	case Taken:
+		c.State, c.SettledAt, c.Payment, c.Code, c.Sealed = Paid, now, &o.Payment, "", nil
+	case Refused:
+		c.State, c.SettledAt, c.Code, c.Class, c.Sealed = Declined, now, o.Code, o.Class, nil
+	case NotMade:
+		c.State, c.Code, c.Sealed = Void, o.Code, nil
+	case Unclear, Absent:
+		c.State, c.Code, c.Final = Unknown, o.Code, o.Final
+	}
+	return c
+}
+
+// The look-ups of an unknown outcome, counted from the first send: the reconciliation
+// times of design, then twice a day, for a person.
+var lookAfter = []time.Duration{2 * time.Minute, 10 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour}
+
+const (
+	// quiet is how long after the last send no payment must have turned up for us to say
+	// that there is none: far longer than any request lives.
+	quiet = 12 * time.Hour
+	// resendWithin is until when, from the first send, the same body may be sent again
+	// under the same key. It leaves the quiet period before the last look-up of the day;
+	// the key itself is good for 15 days at Toss.
+	resendWithin = 8 * time.Hour
+	// finalAfter is how far apart two look-ups must be that find nothing behind an answer
+	// which will not change.
+	finalAfter = 10 * time.Minute
+)
+
+// NoPaymentFound is the code of an attempt that was closed since the gateway had no
+// payment for it long after it could have made one.
+const NoPaymentFound = "NO_PAYMENT_FOUND"
+
+// nextLook is when to look at an unknown outcome after now.
+func (c Charge) nextLook(now time.Time) time.Time {
+	for _, d := range lookAfter {
+		if at := c.SentAt.Add(d); at.After(now.Add(30 * time.Second)) {
+			return at
+		}
+	}
+	return now.Add(12 * time.Hour)
+}
+
+// Verdict is what to do about an open charge after a look-up.
+type Verdict int
+
+// The verdicts.
+const (
+	Close  Verdict = iota + 1 // the charge is as given now; settle it
+	Resend                    // send the same body under the same key again
+	Wait                      // look again later
+)
+
+// resolve decides what a look-up means. wanted says whether the subscription still wants
+// this attempt made. Nothing is ever decided from silence: a decline without a payment
+// needs the gateway's word, twice, that there is none.
+func (c Charge) resolve(o Outcome, wanted bool, now time.Time) (Charge, Verdict) {
+	switch o.Result {
+	case Taken, Refused:
+		return c.after(o, now), Close
+	case Unclear, NotMade:
+		return c.waiting(), Wait
+	case Absent:
+	}
+	c = c.waiting()
+	if c.AbsentSince.IsZero() {
+		c.AbsentSince = now
+	}
+	none := Outcome{Result: Refused, Code: c.Code, Class: Soft}
+	switch {
+	case c.Final && now.Sub(c.AbsentSince) >= finalAfter:
+		return c.after(none, now), Close
+	case c.Final:
+		return c, Wait
+	case wanted && now.Before(c.SentAt.Add(resendWithin)):
+		return c, Resend
+	case now.Sub(c.LastSentAt) < quiet:
+		return c, Wait
+	case wanted:
+		none.Code, none.Class = NoPaymentFound, Passing
+		return c.after(none, now), Close
+	default:
+		return c.after(Outcome{Result: NotMade, Code: NoPaymentFound}, now), Close
+	}
+}
+
+func (c Charge) waiting() Charge {
+	c.State, c.Lease = Unknown, time.Time{}
+	return c
+}

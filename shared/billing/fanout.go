@@ -1,0 +1,200 @@
+package billing
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"grantline/shared/clock"
+	"grantline/shared/fault"
+	"grantline/shared/table"
+)
+
+// Due is the message that a subscription's wake-up has come. It is a hint to look.
+type Due struct {
+	Project      string `json:"project"`
+	Environment  string `json:"environment"`
+	Subscription string `json:"subscription"`
+}
+
+// Scope is where the subscription lives.
+func (d Due) Scope() table.Scope { return table.Scope{Project: d.Project, Environment: d.Environment} }
+
+// Queue takes messages to the consumers of one gateway.
+type Queue interface {
+	// Send hands over messages in order, on behalf of a group that shares the queue fairly
+	// with others. It returns how many from the front surely were taken; an error says
+	// why not all. One that was taken may come twice.
+	Send(ctx context.Context, group string, messages []Due) (sent int, err error)
+}
+
+// Line is one gateway account that the fan-out serves.
+type Line struct {
+	GatewayName
+	Queue Queue
+	// PerMinute is how many wake-ups are handed over in a minute at most; what is over
+	// stays in the index, which is the backlog.
+	PerMinute int
+}
+
+// Fanout hands what is due to the queues, each minute. It claims nothing: handing over
+// twice is harmless, and a message that is lost is handed over again.
+type Fanout struct {
+	Tables table.Tables
+	Clock  clock.Clock
+	Log    *slog.Logger
+	Shards Shards
+	Lines  []Line
+}
+
+const (
+	// overlap is how far behind its cursor a shard is read again: the index is eventually
+	// consistent, and clocks differ.
+	overlap = 2 * time.Minute
+	// overdue is how long something may be due before it is handed over again though the
+	// cursor has passed it: its message was lost, or its consumer failed too often.
+	overdue = 15 * time.Minute
+	page    = 200
+)
+
+// cursor is how far a shard was handed over: the sort key of the last one.
+type cursor struct {
+	At string `json:"at"`
+}
+
+// Report is what a tick did.
+type Report struct {
+	Sent int `json:"sent"`
+	// Behind is how long the oldest that is due has been due, in seconds.
+	Behind int `json:"behindSeconds"`
+	// IdleUntil is the next instant at which something may be due, absent while anything
+	// is. A caller that knows of no other change may skip the ticks until then.
+	IdleUntil *time.Time `json:"idleUntil,omitempty"`
+}
+
+// Tick hands over what is due now. Every quarter of an hour it also hands over again
+// what has been due for longer than that and is still not done.
+func (f *Fanout) Tick(ctx context.Context) (Report, error) {
+	now := f.Clock.Now()
+	var report Report
+	var failed error
+	next := now.Add(24 * time.Hour)
+	for _, line := range f.Lines {
+		left := line.PerMinute
+		for i := range int(f.Shards) {
+			// Another shard begins each minute, so that pacing starves none.
+			shard := (i + now.Minute()) % int(f.Shards)
+			sent, err := f.shard(ctx, line, shard, now, left)
+			left -= sent
+			report.Sent += sent
+			failed = errors.Join(failed, err)
+			first, err := f.first(ctx, line, shard)
+			failed = errors.Join(failed, err)
+			if !first.IsZero() && first.Before(next) {
+				next = first
+			}
+		}
+	}
+	if next.After(now) && failed == nil {
+		report.IdleUntil = &next
+	} else {
+		report.Behind = int(now.Sub(next).Seconds())
+	}
+	return report, failed
+}
+
+// first is the earliest wake-up in a shard, zero if there is none.
+func (f *Fanout) first(ctx context.Context, line Line, shard int) (time.Time, error) {
+	found, err := f.Tables.Query(ctx, table.Query{
+		Table: table.Subscriptions, Indexed: true, Partition: duePartition(line.Scope, line.Gateway, shard), Limit: 1,
+	})
+	if err != nil || len(found.Items) == 0 {
+		return time.Time{}, err
+	}
+	return dueAt(found.Items[0].Index.Sort)
+}
+
+func (f *Fanout) shard(ctx context.Context, line Line, shard int, now time.Time, most int) (int, error) {
+	key := table.Key{Table: table.Subscriptions, Partition: line.Scope.Key("cursor", line.Gateway, fmt.Sprint(shard))}
+	item, err := f.Tables.Get(ctx, key)
+	var at cursor
+	switch {
+	case errors.Is(err, fault.NotFound):
+		item.Key = key
+	case err != nil:
+		return 0, fmt.Errorf("billing: cursor: %w", err)
+	default:
+		if err := decode(item, &at); err != nil {
+			return 0, err
+		}
+	}
+	behind := ""
+	if at.At != "" {
+		last, err := dueAt(at.At)
+		if err != nil {
+			return 0, err
+		}
+		behind = dueSort(last.Add(-overlap), "")
+	}
+	// What was lost comes first, within a tenth of the pace; then what is newly due; then,
+	// with what is left of the pace, what may have come in behind the cursor.
+	sent := 0
+	if at.At != "" && now.Minute()%int(overdue/time.Minute) == 0 {
+		until := min(behind, dueSort(now.Add(-overdue), ""))
+		if sent, _, err = f.hand(ctx, line, shard, "", until, (most+9)/10); err != nil {
+			return sent, err
+		}
+	}
+	more, last, err := f.hand(ctx, line, shard, at.At, dueSort(now.Truncate(time.Second), "~"), most-sent)
+	sent += more
+	if err == nil && at.At != "" {
+		more, _, err = f.hand(ctx, line, shard, behind, at.At, most-sent)
+		sent += more
+	}
+	if last > at.At {
+		item.Schema = schema
+		if item.Data, _ = json.Marshal(cursor{last}); item.Data == nil {
+			return sent, errors.New("billing: cursor cannot be written")
+		}
+		if e := f.Tables.Commit(ctx, table.Put(item)); e != nil && !errors.Is(e, fault.Conflict) {
+			err = errors.Join(err, fmt.Errorf("billing: cursor: %w", e)) // the same are handed over again
+		}
+	}
+	return sent, err
+}
+
+// hand sends what is due between two sort keys, most at most, and returns how many were
+// sent and the last one's sort key.
+func (f *Fanout) hand(ctx context.Context, line Line, shard int, from, to string, most int) (int, string, error) {
+	sent, last, after := 0, "", ""
+	for sent < most {
+		found, err := f.Tables.Query(ctx, table.Query{
+			Table: table.Subscriptions, Indexed: true, Partition: duePartition(line.Scope, line.Gateway, shard),
+			From: from, To: to, Limit: min(page, most-sent), After: after,
+		})
+		if err != nil {
+			return sent, last, fmt.Errorf("billing: due index: %w", err)
+		}
+		messages := make([]Due, 0, len(found.Items))
+		for _, item := range found.Items {
+			id := item.Index.Sort[len("2006-01-02T15:04:05Z#"):]
+			messages = append(messages, Due{line.Scope.Project, line.Scope.Environment, id})
+		}
+		n, err := line.Queue.Send(ctx, line.Scope.String(), messages)
+		sent += n
+		if n > 0 {
+			last = found.Items[n-1].Index.Sort
+		}
+		if err != nil {
+			return sent, last, fmt.Errorf("billing: handing over: %w", err)
+		}
+		if found.Next == "" {
+			break
+		}
+		after = found.Next
+	}
+	return sent, last, nil
+}
