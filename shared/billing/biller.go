@@ -362,7 +362,7 @@ func (b *Biller) overtaken(ctx context.Context, scope table.Scope, s read, charg
 
 // send makes the call of a charge that is claimed by us, and writes down what came of it.
 func (b *Biller) send(ctx context.Context, g Gateway, scope table.Scope, s read, c *customer.Customer, charge Charge, item table.Item, l letter) error {
-	calling, cancel := callContext(ctx)
+	calling, cancel := clock.LeaveRoom(ctx, answerMargin)
 	outcome := g.Charge(calling, charge.ID, Card{BillingKey: l.BillingKey, CustomerKey: l.CustomerKey}, l.Body)
 	cancel()
 	b.Log.InfoContext(ctx, "charge sent", "order", charge.ID, "subscription", s.ID, "period", charge.Period,
@@ -431,25 +431,6 @@ func (b *Biller) reread(ctx context.Context, scope table.Scope, order table.Key,
 // answerMargin is what is kept of an invocation's time for writing down an answer.
 const answerMargin = 4 * time.Second
 
-// callContext ends a call early enough for its outcome to be written down.
-func callContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	return shortened(ctx, answerMargin)
-}
-
-func shortened(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
-	if end, ok := ctx.Deadline(); ok {
-		return context.WithDeadline(ctx, end.Add(-by))
-	}
-	return context.WithCancel(ctx)
-}
-
-// room says whether at least d is left of ctx's time.
-func room(ctx context.Context, d time.Duration) bool {
-	probe, cancel := shortened(ctx, d)
-	defer cancel()
-	return probe.Err() == nil
-}
-
 // settle advances the subscription by an outcome that is written down already, once: if
 // the subscription has gone on from that attempt, there is nothing left to do.
 func (b *Biller) settle(ctx context.Context, scope table.Scope, charge Charge, s read, c *customer.Customer) error {
@@ -517,7 +498,7 @@ func (b *Biller) resolve(ctx context.Context, scope table.Scope, s read) error {
 	case charge.Lease.After(now):
 		return b.commit(ctx, scope, s, s.wake(StepResolve, charge.Lease, now), nil)
 	}
-	calling, cancel := callContext(ctx)
+	calling, cancel := clock.LeaveRoom(ctx, answerMargin)
 	found := gateway.Find(calling, charge.ID, Want{Amount: s.Terms.Price})
 	cancel()
 	b.Log.InfoContext(ctx, "charge looked up", "order", charge.ID, "subscription", s.ID, "result", found.Result, "code", found.Code)

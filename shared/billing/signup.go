@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"grantline/shared/clock"
 	"grantline/shared/customer"
 	"grantline/shared/event"
 	"grantline/shared/fault"
@@ -117,7 +118,7 @@ func (b *Biller) Subscribe(ctx context.Context, scope table.Scope, r SignUp) (Cr
 		b.Log.WarnContext(ctx, "registration left to the queue", "subscription", s.ID, "error", err)
 		return Created{Subscription: s.Subscription}, nil
 	}
-	if room(ctx, 2*answerMargin) {
+	if clock.Room(ctx, 2*answerMargin) {
 		if err := b.charge(ctx, scope, s); err != nil {
 			b.Log.WarnContext(ctx, "first charge left to the queue", "subscription", s.ID, "error", err)
 		}
@@ -195,7 +196,7 @@ func (b *Biller) register(ctx context.Context, scope table.Scope, s read) (read,
 	if err != nil {
 		return s, fmt.Errorf("billing: sealed authKey: %w", errors.Join(fault.Unavailable, err))
 	}
-	calling, cancel := callContext(ctx)
+	calling, cancel := clock.LeaveRoom(ctx, answerMargin)
 	card, err := gateway.Issue(calling, Registration{
 		Key:     "gl_card_" + short(hash("card", scope.String(), s.ID, string(authKey))),
 		AuthKey: string(authKey), CustomerKey: s.CustomerKey,
