@@ -89,7 +89,7 @@ func (s *Simulator) TLSConfig() *tls.Config {
 		ClientAuth:   tls.VerifyClientCertIfGiven,
 		ClientCAs:    pool,
 		MinVersion:   tls.VersionTLS12,
-		NextProtos:   []string{"http/1.1"}, // a single call can be reset only if it has its connection to itself
+		NextProtos:   []string{"http/1.1"},
 	}
 }
 

@@ -1,7 +1,6 @@
 package stage
 
 import (
-	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -140,11 +139,8 @@ func drop(w http.ResponseWriter) {
 	}
 	for {
 		switch c := conn.(type) {
-		case *tls.Conn:
-			conn = c.NetConn() // not tls.Conn.Close, which would say good-bye first
-			continue
 		case interface{ NetConn() net.Conn }:
-			conn = c.NetConn()
+			conn = c.NetConn() // past TLS, whose own Close would say good-bye first
 			continue
 		case *net.TCPConn:
 			c.SetLinger(0)
