@@ -6,8 +6,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -28,11 +28,11 @@ func vector(t *testing.T, names ...string) []string {
 
 func der(t *testing.T, name string) []byte {
 	t.Helper()
-	file := filepath.Join("testdata", "chain", name+".der")
+	file := "testdata/chain/" + name + ".der"
 	if name == "AppleRootCA-G3" {
-		file = filepath.Join("roots", name+".cer")
+		file = "roots/" + name + ".cer"
 	}
-	text, err := os.ReadFile(file)
+	text, err := fs.ReadFile(os.DirFS("."), file)
 	if err != nil {
 		t.Fatal(err)
 	}

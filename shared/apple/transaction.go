@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -79,14 +80,11 @@ type Transaction struct {
 // that Apple reverses vanishes from the next transaction it signs.
 func (t Transaction) Revoked() bool { return !t.RevocationDate.IsZero() || t.RevocationType != "" }
 
-// readTransaction reads the members of a verified payload. Everything may be missing, and
-// null is missing; what is there must be of its type.
+// readTransaction reads the members of a verified payload. Everything may be missing; what
+// is there must be of its type, and null is of none (App Store Server Library).
 func readTransaction(claims []member) (Transaction, error) {
 	var t Transaction
 	for _, c := range claims {
-		if string(c.value) == "null" {
-			continue
-		}
 		if err := t.read(c); err != nil {
 			return Transaction{}, err
 		}
@@ -169,23 +167,21 @@ func (t *Transaction) read(c member) (err error) {
 	return err
 }
 
-// maxIdentifier bounds a transaction's id, which becomes part of a key. Apple's are of
-// some fifteen digits.
-const maxIdentifier = 64
+// A transaction's id becomes part of a key. Apple's have some fifteen digits.
+const (
+	maxIdentifier = 64
+	idLetters     = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_"
+)
 
-// identifier reads an id: letters, digits, '-' and '_'.
+// identifier reads an id of idLetters.
 func identifier(value []byte) (string, error) {
 	id, err := text(value)
 	if err != nil {
 		return "", err
 	}
-	if id == "" || len(id) > maxIdentifier {
+	odd := func(r rune) bool { return !strings.ContainsRune(idLetters, r) }
+	if id == "" || len(id) > maxIdentifier || strings.ContainsFunc(id, odd) {
 		return "", unreadable(ErrClaims)
-	}
-	for _, b := range []byte(id) {
-		if !(b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b == '-' || b == '_') {
-			return "", unreadable(ErrClaims)
-		}
 	}
 	return id, nil
 }
