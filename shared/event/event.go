@@ -29,21 +29,21 @@ type Event struct {
 	Type     Type      `json:"type"`
 	At       time.Time `json:"at"`
 
-	OrderID        string     `json:"orderId,omitempty"`
-	Store          string     `json:"store,omitempty"`
-	ProductID      string     `json:"productId,omitempty"` // the store's name of it
-	Entitlement    string     `json:"entitlement,omitempty"`
-	ExpiresAt      *time.Time `json:"expiresAt,omitempty"`
-	WalletCurrency string     `json:"walletCurrency,omitempty"`
-	Credited       int64      `json:"credited,omitempty"` // of the wallet currency; negative when taken back
-	Balance        *int64     `json:"balance,omitempty"`  // of the wallet currency, afterwards
-	SubscriptionID string     `json:"subscriptionId,omitempty"`
-	PlanID         string     `json:"planId,omitempty"`
-	Period         *int       `json:"period,omitempty"`  // from 0
-	Attempt        int        `json:"attempt,omitempty"` // from 1
-	Amount         int64      `json:"amount,omitempty"`  // smallest unit of Currency
-	Currency       string     `json:"currency,omitempty"`
-	DeclineCode    string     `json:"declineCode,omitempty"`
-	NextAttemptAt  *time.Time `json:"nextAttemptAt,omitempty"`
-	Test           bool       `json:"test,omitempty"` // no money moved
+	OrderID        string     `json:"orderId,omitzero"`
+	Store          string     `json:"store,omitzero"`
+	ProductID      string     `json:"productId,omitzero"` // the store's name of it
+	Entitlement    string     `json:"entitlement,omitzero"`
+	ExpiresAt      *time.Time `json:"expiresAt,omitzero"`
+	WalletCurrency string     `json:"walletCurrency,omitzero"`
+	Credited       int64      `json:"credited,omitzero"` // of the wallet currency; negative when taken back
+	Balance        *int64     `json:"balance,omitzero"`  // of the wallet currency, afterwards
+	SubscriptionID string     `json:"subscriptionId,omitzero"`
+	PlanID         string     `json:"planId,omitzero"`
+	Period         *int       `json:"period,omitzero"`  // from 0
+	Attempt        int        `json:"attempt,omitzero"` // from 1
+	Amount         int64      `json:"amount,omitzero"`  // smallest unit of Currency
+	Currency       string     `json:"currency,omitzero"`
+	DeclineCode    string     `json:"declineCode,omitzero"`
+	NextAttemptAt  *time.Time `json:"nextAttemptAt,omitzero"`
+	Test           bool       `json:"test,omitzero"` // no money moved
 }

@@ -1,0 +1,359 @@
+package web
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"grantline/shared/billing"
+	"grantline/shared/clock"
+	"grantline/shared/customer"
+	"grantline/shared/event"
+	"grantline/shared/fault"
+	"grantline/shared/purchase"
+	"grantline/shared/table"
+)
+
+// API serves customers, subscriptions and orders, to apps and to servers.
+type API struct {
+	Callers   *Callers
+	Tables    table.Tables
+	Customers customer.Directory
+	Biller    *billing.Biller
+	Clock     clock.Clock
+	Log       *slog.Logger
+	// Health says whether tables and queues answer.
+	Health func(ctx context.Context) error
+}
+
+// ServeHTTP finds the route by hand, from the right: a customer's id may hold any
+// printable character, '/' among them, and API Gateway hands over a path that is decoded
+// already, so that no pattern could tell an id's slash from a path's.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	serve(w, r, a.Log, a.route(r.Method, r.URL.Path), refuseWithProblem)
+}
+
+func (a *API) route(method, path string) handler {
+	if path == "/healthz" {
+		return only(http.MethodGet, a.healthz)
+	}
+	if id, ok := strings.CutPrefix(path, "/v1/customers/"); ok {
+		if id, ok := strings.CutSuffix(id, "/events"); ok {
+			return only(http.MethodGet, a.ofCustomer(id, a.events))
+		}
+		if method == http.MethodPut {
+			return a.ofCustomer(id, a.putCustomer)
+		}
+		if method != http.MethodGet {
+			return func(http.ResponseWriter, *http.Request) error { return &methodError{"GET, PUT"} }
+		}
+		return a.ofCustomer(id, a.getCustomer)
+	}
+	if path == "/v1/subscriptions" {
+		return only(http.MethodPost, a.subscribe)
+	}
+	if id, ok := strings.CutPrefix(path, "/v1/subscriptions/"); ok && billing.ValidID(id) {
+		return only(http.MethodGet, func(w http.ResponseWriter, r *http.Request) error { return a.getSubscription(w, r, id) })
+	}
+	if id, ok := strings.CutPrefix(path, "/v1/orders/"); ok && id != "" && len(id) <= 200 {
+		return only(http.MethodGet, func(w http.ResponseWriter, r *http.Request) error { return a.getOrder(w, r, id) })
+	}
+	return noRoute
+}
+
+func (a *API) healthz(w http.ResponseWriter, r *http.Request) error {
+	if err := a.Health(r.Context()); err != nil {
+		return fault.New(fault.Unavailable, "unhealthy", "Tables or queues do not answer.").Because(err)
+	}
+	return answer(w, http.StatusOK, map[string]bool{"ok": true})
+}
+
+// ofCustomer lets a caller through who may ask about that customer.
+func (a *API) ofCustomer(id string, h func(http.ResponseWriter, *http.Request, Caller, string) error) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		caller, err := a.Callers.Identify(r)
+		if err != nil {
+			return err
+		}
+		if id, err = caller.Names(id); err != nil {
+			return err
+		}
+		return h(w, r, caller, id)
+	}
+}
+
+// getCustomer is GET /v1/customers/{id}. An app or a user that asks for one who is not
+// known yet makes it known, so that the store ids it is given name a customer.
+func (a *API) getCustomer(w http.ResponseWriter, r *http.Request, caller Caller, id string) error {
+	c, err := a.Customers.Named(r.Context(), caller.Scope, id)
+	if err != nil {
+		return err
+	}
+	if !c.Exists() && caller.Role != Server {
+		if err := a.write(r.Context(), c); err != nil {
+			return err
+		}
+	}
+	return a.showCustomer(w, r, caller, c)
+}
+
+// write stores a customer; one that another request stored first is as good.
+func (a *API) write(ctx context.Context, c *customer.Customer) error {
+	writes, err := c.Writes()
+	if err != nil {
+		return err
+	}
+	err = a.Tables.Commit(ctx, writes...)
+	if isConflict(err) && c.Sequence() == 0 {
+		return nil
+	}
+	return err
+}
+
+func (a *API) showCustomer(w http.ResponseWriter, r *http.Request, caller Caller, c *customer.Customer) error {
+	ids, err := a.Customers.Identity.StoreIDs(r.Context(), caller.Scope, c.Profile.ID)
+	if err != nil {
+		return err
+	}
+	var held []heldView
+	if caller.Role != App {
+		for _, s := range c.Sources() {
+			if s.Kind != "subscription" {
+				continue
+			}
+			sub, err := a.Biller.Get(r.Context(), caller.Scope, s.Ref)
+			if isNotFound(err) {
+				continue // refused while its request waited
+			}
+			if err != nil {
+				return err
+			}
+			held = append(held, heldView{sub.ID, sub.Plan, sub.Gateway, sub.Terms.Entitlement, sub.State, instant(sub.PaidUntil), instant(sub.NextDueAt)})
+		}
+	}
+	return answer(w, http.StatusOK, customerOf(c, ids, a.Clock.Now(), caller.Role != App, held))
+}
+
+// putCustomer is PUT /v1/customers/{id}: where reminders go, and what a charge says.
+func (a *API) putCustomer(w http.ResponseWriter, r *http.Request, caller Caller, id string) error {
+	if caller.Role == App {
+		return needsSignIn()
+	}
+	var q struct {
+		Email  *string `json:"email"`
+		Phone  *string `json:"phone"`
+		Name   *string `json:"name"`
+		Locale *string `json:"locale"`
+	}
+	if err := read(r, &q); err != nil {
+		return err
+	}
+	for try := 0; ; try++ {
+		c, err := a.Customers.Named(r.Context(), caller.Scope, id)
+		if err != nil {
+			return err
+		}
+		p := c.Profile
+		for field, value := range map[*string]*string{&p.Email: q.Email, &p.Phone: q.Phone, &p.Name: q.Name, &p.Locale: q.Locale} {
+			if value != nil {
+				*field = *value
+			}
+		}
+		if err := p.Valid(); err != nil {
+			return err
+		}
+		c.SetProfile(p)
+		writes, err := c.Writes()
+		if err != nil {
+			return err
+		}
+		if err = a.Tables.Commit(r.Context(), writes...); isConflict(err) && try < 10 {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		return a.showCustomer(w, r, caller, c)
+	}
+}
+
+func needsSignIn() error {
+	return fault.New(fault.Denied, "sign_in_required", "A public key may claim purchases and read entitlements and balances, nothing else.")
+}
+
+// eventsAPage is how many events one answer holds.
+const eventsAPage = 100
+
+// events is GET /v1/customers/{id}/events?after=.
+func (a *API) events(w http.ResponseWriter, r *http.Request, caller Caller, id string) error {
+	if caller.Role == App {
+		return needsSignIn()
+	}
+	var after int64
+	if text := r.URL.Query().Get("after"); text != "" {
+		var err error
+		if after, err = strconv.ParseInt(text, 10, 64); err != nil || after < 0 || after > 1e12-2 {
+			return fault.New(fault.Malformed, "invalid_request", "after should be the number of the last event that was seen.")
+		}
+	}
+	ref, err := a.Customers.Identity.Ref(r.Context(), caller.Scope, id)
+	if err != nil {
+		return err
+	}
+	found, err := customer.Events(r.Context(), a.Tables, caller.Scope, ref, after, eventsAPage)
+	if err != nil {
+		return err
+	}
+	page := struct {
+		Events []event.Event `json:"events"`
+		Next   *int64        `json:"next,omitzero"`
+	}{Events: found}
+	if len(found) == eventsAPage {
+		page.Next = &found[len(found)-1].Sequence
+	}
+	return answer(w, http.StatusOK, page)
+}
+
+type subscriptionAnswer struct {
+	Subscription subscriptionView `json:"subscription"`
+}
+
+// subscribe is POST /v1/subscriptions.
+func (a *API) subscribe(w http.ResponseWriter, r *http.Request) error {
+	caller, err := a.Callers.Identify(r)
+	if err != nil {
+		return err
+	}
+	if caller.Role == App {
+		return needsSignIn()
+	}
+	var q struct {
+		ID         *string `json:"id"`
+		CustomerID *string `json:"customerId"`
+		PlanID     string  `json:"planId"`
+		Gateway    string  `json:"gateway"`
+		Toss       *struct {
+			AuthKey     string `json:"authKey"`
+			CustomerKey string `json:"customerKey"`
+		} `json:"toss"`
+	}
+	if err := read(r, &q); err != nil {
+		return err
+	}
+	named := ""
+	if q.CustomerID != nil {
+		if named = *q.CustomerID; named == "" {
+			return customer.ValidID(named)
+		}
+	}
+	id, err := caller.Names(named)
+	if err != nil {
+		return err
+	}
+	signUp := billing.SignUp{CustomerID: id, Plan: q.PlanID, Gateway: q.Gateway}
+	if q.ID != nil {
+		if signUp.ID = *q.ID; !billing.ValidID(signUp.ID) {
+			return fault.New(fault.Malformed, "invalid_request", "id should be 1 to 64 letters, digits, - or _, and no route's name.")
+		}
+	}
+	if q.Toss != nil {
+		signUp.AuthKey, signUp.CustomerKey = q.Toss.AuthKey, q.Toss.CustomerKey
+	}
+	created, err := a.Biller.Subscribe(r.Context(), caller.Scope, signUp)
+	if err != nil {
+		return err
+	}
+	charges, err := a.Biller.Charges(r.Context(), caller.Scope, created.Subscription)
+	if err != nil {
+		return err
+	}
+	status := http.StatusCreated
+	switch {
+	case created.Subscription.State == billing.StatePending:
+		status = http.StatusAccepted
+	case created.Existed:
+		status = http.StatusOK
+	}
+	return answer(w, status, subscriptionAnswer{subscriptionOf(created.Subscription, id, charges)})
+}
+
+// ownerOf is the company's id of a record's customer, for a caller who may know it. To
+// anybody else the record does not exist.
+func (a *API) ownerOf(ctx context.Context, caller Caller, ref string, absent error) (string, error) {
+	c, err := customer.Read(ctx, a.Tables, caller.Scope, ref)
+	if err != nil {
+		return "", err
+	}
+	if caller.Role == Server && caller.Customer == "" {
+		return c.Profile.ID, nil
+	}
+	mine, err := a.Customers.Identity.Ref(ctx, caller.Scope, caller.Customer)
+	if err != nil {
+		return "", err
+	}
+	if mine != ref {
+		return "", absent
+	}
+	return c.Profile.ID, nil
+}
+
+// getSubscription is GET /v1/subscriptions/{id}.
+func (a *API) getSubscription(w http.ResponseWriter, r *http.Request, id string) error {
+	caller, err := a.Callers.Identify(r)
+	if err != nil {
+		return err
+	}
+	if caller.Role == App {
+		return needsSignIn()
+	}
+	s, err := a.Biller.Get(r.Context(), caller.Scope, id)
+	if err != nil {
+		return err
+	}
+	owner, err := a.ownerOf(r.Context(), caller, s.Customer, fault.New(fault.NotFound, "subscription_not_found", "There is no such subscription."))
+	if err != nil {
+		return err
+	}
+	charges, err := a.Biller.Charges(r.Context(), caller.Scope, s)
+	if err != nil {
+		return err
+	}
+	return answer(w, http.StatusOK, subscriptionOf(s, owner, charges))
+}
+
+// getOrder is GET /v1/orders/{orderId}: a purchase's order or a charge.
+func (a *API) getOrder(w http.ResponseWriter, r *http.Request, id string) error {
+	caller, err := a.Callers.Identify(r)
+	if err != nil {
+		return err
+	}
+	if caller.Role == App {
+		return needsSignIn()
+	}
+	absent := fault.New(fault.NotFound, "order_not_found", "There is no such order.")
+	item, err := a.Tables.Get(r.Context(), table.Key{Table: table.Orders, Partition: caller.Scope.Key(id)})
+	if isNotFound(err) {
+		return absent
+	}
+	if err != nil {
+		return err
+	}
+	order, err := purchase.DecodeOrder(item)
+	if err != nil {
+		return err
+	}
+	view := purchaseOrderOf(order)
+	if order.Kind == billing.ChargeKind {
+		charge, err := billing.DecodeCharge(item)
+		if err != nil {
+			return err
+		}
+		view = chargeOrderOf(charge)
+	}
+	if _, err := a.ownerOf(r.Context(), caller, order.Customer, absent); err != nil {
+		return err
+	}
+	return answer(w, http.StatusOK, map[string]orderView{"order": view})
+}

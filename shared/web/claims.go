@@ -1,0 +1,203 @@
+package web
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"grantline/shared/clock"
+	"grantline/shared/customer"
+	"grantline/shared/fault"
+	"grantline/shared/purchase"
+)
+
+// Claims serves what apps send to have a purchase verified.
+type Claims struct {
+	Callers *Callers
+	Book    *purchase.Book
+	Clock   clock.Clock
+	Log     *slog.Logger
+}
+
+// ServeHTTP routes by hand, as every handler here does: see API.
+func (c *Claims) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/v1/purchases":
+		serve(w, r, c.Log, only(http.MethodPost, c.claim), refuseWithProblem)
+	case "/api/iap/fulfill":
+		serve(w, r, c.Log, only(http.MethodPost, c.fulfill), refuseFulfillment)
+	default:
+		serve(w, r, c.Log, noRoute, refuseWithProblem)
+	}
+}
+
+func only(method string, h handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if r.Method != method {
+			return &methodError{method}
+		}
+		return h(w, r)
+	}
+}
+
+func noRoute(http.ResponseWriter, *http.Request) error {
+	return fault.New(fault.NotFound, "no_route", "There is nothing at this path.")
+}
+
+type claimRequest struct {
+	Store      string  `json:"store"`
+	CustomerID *string `json:"customerId"`
+	Apple      *struct {
+		SignedTransaction string `json:"signedTransaction"`
+		Receipt           string `json:"receipt"`
+	} `json:"apple"`
+	Play *struct {
+		PurchaseToken string `json:"purchaseToken"`
+		ProductID     string `json:"productId"`
+	} `json:"play"`
+	AppsInToss *struct {
+		OrderID        string `json:"orderId"`
+		SKU            string `json:"sku"`
+		SubscriptionID string `json:"subscriptionId"`
+	} `json:"appsintoss"`
+}
+
+// proof is the one part of the request that fits its store.
+func (q claimRequest) proof(userKey string) (purchase.Proof, error) {
+	p := purchase.Proof{Store: q.Store}
+	var parts int
+	if q.Apple != nil {
+		parts++
+		p.Evidence = q.Apple.SignedTransaction
+		if q.Apple.Receipt != "" {
+			return p, fault.New(fault.Malformed, "receipt_not_supported", "apple should have signedTransaction; this deployment does not read receipts yet.")
+		}
+	}
+	if q.Play != nil {
+		parts++
+		p.Evidence, p.SKU = q.Play.PurchaseToken, q.Play.ProductID
+	}
+	if q.AppsInToss != nil {
+		parts++
+		p.Evidence, p.SKU, p.Subscription, p.UserKey = q.AppsInToss.OrderID, q.AppsInToss.SKU, q.AppsInToss.SubscriptionID, userKey
+	}
+	fits := q.Store == "apple" && q.Apple != nil || q.Store == "play" && q.Play != nil || q.Store == "appsintoss" && q.AppsInToss != nil
+	if parts != 1 || !fits || p.Evidence == "" {
+		return p, fault.New(fault.Malformed, "invalid_request", "store should be apple, play or appsintoss, and the member of that name should hold the proof.")
+	}
+	return p, nil
+}
+
+type claimAnswer struct {
+	Order    orderView    `json:"order"`
+	Customer customerView `json:"customer"`
+}
+
+// claim is POST /v1/purchases.
+func (c *Claims) claim(w http.ResponseWriter, r *http.Request) error {
+	caller, err := c.Callers.Identify(r)
+	if err != nil {
+		return err
+	}
+	var q claimRequest
+	if err := read(r, &q); err != nil {
+		return err
+	}
+	named := ""
+	if q.CustomerID != nil {
+		if named = *q.CustomerID; named == "" {
+			return customer.ValidID(named)
+		}
+	}
+	id, err := caller.Names(named)
+	if err != nil {
+		return err
+	}
+	key, err := userKey(r)
+	if err != nil {
+		return err
+	}
+	proof, err := q.proof(key)
+	if err != nil {
+		return err
+	}
+	claimed, err := c.Book.Claim(r.Context(), caller.Scope, id, proof)
+	if err != nil {
+		return err
+	}
+	ids, err := c.Book.Customers.Identity.StoreIDs(r.Context(), caller.Scope, claimed.Customer.Profile.ID)
+	if err != nil {
+		return err
+	}
+	status := http.StatusOK
+	if claimed.Order.State == purchase.OrderPending {
+		status = http.StatusAccepted
+	}
+	view := customerOf(claimed.Customer, ids, c.Clock.Now(), false, nil)
+	return answer(w, status, claimAnswer{purchaseOrderOf(claimed.Order), view})
+}
+
+var userKeys = regexp.MustCompile(`^[A-Za-z0-9._~+/=-]{1,200}$`)
+
+// userKey is the x-toss-user-key of a user who is signed in with Toss, "" without one.
+func userKey(r *http.Request) (string, error) {
+	key := strings.TrimSpace(r.Header.Get("X-Toss-User-Key"))
+	if key != "" && !userKeys.MatchString(key) {
+		return "", fault.New(fault.Malformed, "invalid_request", "X-Toss-User-Key cannot be read.")
+	}
+	return key, nil
+}
+
+// fulfillment is the answer of POST /api/iap/fulfill, whatever happened: mini-apps read
+// the status and nothing else.
+type fulfillment struct {
+	OK bool `json:"ok"`
+}
+
+func refuseFulfillment(w http.ResponseWriter, p Problem) {
+	if p.Status == http.StatusUnprocessableEntity || p.Status == http.StatusNotFound {
+		p.Status = http.StatusBadRequest // not verified
+	}
+	_ = answer(w, p.Status, fulfillment{})
+}
+
+// fulfill is POST /api/iap/fulfill: what processProductGrant of a mini-app hands over.
+func (c *Claims) fulfill(w http.ResponseWriter, r *http.Request) error {
+	caller, err := c.Callers.Identify(r)
+	if err != nil {
+		return err
+	}
+	var q struct {
+		OrderID        string  `json:"orderId"`
+		SubscriptionID *string `json:"subscriptionId"`
+	}
+	if err := read(r, &q); err != nil {
+		return err
+	}
+	id, err := caller.Names("")
+	if err != nil {
+		return err
+	}
+	key, err := userKey(r)
+	if err != nil {
+		return err
+	}
+	proof := purchase.Proof{Store: "appsintoss", Evidence: q.OrderID, UserKey: key}
+	if q.SubscriptionID != nil {
+		proof.Subscription = *q.SubscriptionID
+	}
+	claimed, err := c.Book.Claim(r.Context(), caller.Scope, id, proof)
+	if err != nil {
+		return err
+	}
+	if claimed.Order.State != purchase.OrderGranted {
+		return fault.New(fault.Unavailable, "in_progress", "The payment is still in progress.")
+	}
+	return answer(w, http.StatusOK, fulfillment{true})
+}
+
+func isNotFound(err error) bool { return errors.Is(err, fault.NotFound) }
+
+func isConflict(err error) bool { return errors.Is(err, fault.Conflict) }

@@ -1,0 +1,247 @@
+package web
+
+import (
+	"time"
+
+	"grantline/shared/billing"
+	"grantline/shared/customer"
+	"grantline/shared/entitlement"
+	"grantline/shared/purchase"
+)
+
+// instant is a time in an answer: UTC, RFC 3339, null when there is none.
+func instant(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	u := t.UTC()
+	return &u
+}
+
+type customerView struct {
+	ID            string                `json:"id"`
+	StoreIDs      storeIDsView          `json:"storeIds"`
+	Entitlements  []entitlementView     `json:"entitlements"`
+	Wallet        map[string]walletView `json:"wallet"`
+	Purchases     []purchaseView        `json:"purchases,omitzero"`     // nil for an app without sign-in
+	Subscriptions []heldView            `json:"subscriptions,omitzero"` // likewise
+}
+
+type storeIDsView struct {
+	AppAccountToken     string `json:"appAccountToken"`
+	ObfuscatedAccountID string `json:"obfuscatedAccountId"`
+}
+
+type entitlementView struct {
+	ID        string            `json:"id"`
+	Active    bool              `json:"active"`
+	ExpiresAt *time.Time        `json:"expiresAt"`
+	WillRenew bool              `json:"willRenew"`
+	State     entitlement.State `json:"state"`
+	Sources   []sourceView      `json:"sources"`
+}
+
+type sourceView struct {
+	Kind           string            `json:"kind"`
+	Store          string            `json:"store,omitzero"`
+	Gateway        string            `json:"gateway,omitzero"`
+	ProductID      string            `json:"productId,omitzero"`
+	PlanID         string            `json:"planId,omitzero"`
+	SubscriptionID string            `json:"subscriptionId,omitzero"`
+	OrderID        string            `json:"orderId,omitzero"`
+	State          entitlement.State `json:"state"`
+	Active         bool              `json:"active"`
+	ExpiresAt      *time.Time        `json:"expiresAt"`
+	WillRenew      bool              `json:"willRenew"`
+	Test           bool              `json:"test"`
+}
+
+type walletView struct {
+	Balance int64     `json:"balance"`
+	Lots    []lotView `json:"lots"`
+}
+
+type lotView struct {
+	OrderID   string     `json:"orderId"`
+	Kind      string     `json:"kind"`
+	Remaining int64      `json:"remaining"`
+	ExpiresAt *time.Time `json:"expiresAt"`
+}
+
+type purchaseView struct {
+	Store       string            `json:"store"`
+	ProductID   string            `json:"productId"`
+	OrderID     string            `json:"orderId"`
+	Entitlement string            `json:"entitlement"`
+	State       entitlement.State `json:"state"`
+	ExpiresAt   *time.Time        `json:"expiresAt"`
+	WillRenew   bool              `json:"willRenew"`
+	Test        bool              `json:"test"`
+}
+
+// heldView is a subscription in a customer's list.
+type heldView struct {
+	ID          string        `json:"id"`
+	PlanID      string        `json:"planId"`
+	Gateway     string        `json:"gateway"`
+	Entitlement string        `json:"entitlement"`
+	State       billing.State `json:"state"`
+	PaidUntil   *time.Time    `json:"paidUntil"`
+	NextDueAt   *time.Time    `json:"nextDueAt"`
+}
+
+func sourceOf(s entitlement.Source, now time.Time) sourceView {
+	v := sourceView{
+		Kind: s.Kind, OrderID: s.OrderID, State: s.State, Active: s.Gives(now), ExpiresAt: instant(s.Until),
+		WillRenew: s.WillRenew, Test: s.Test,
+	}
+	if s.Kind == "subscription" {
+		v.Gateway, v.PlanID, v.SubscriptionID = s.Provider, s.ProductID, s.Ref
+	} else {
+		v.Store, v.ProductID = s.Provider, s.ProductID
+	}
+	return v
+}
+
+// customerOf shows a customer as an app may see it; held is nil for one without sign-in.
+func customerOf(c *customer.Customer, ids customer.StoreIDs, now time.Time, all bool, held []heldView) customerView {
+	v := customerView{
+		ID: c.Profile.ID, StoreIDs: storeIDsView(ids),
+		Entitlements: []entitlementView{}, Wallet: map[string]walletView{},
+	}
+	for _, e := range c.Entitlements(now) {
+		ev := entitlementView{ID: e.ID, Active: e.Active, ExpiresAt: instant(e.ExpiresAt), WillRenew: e.WillRenew, State: e.State, Sources: []sourceView{}}
+		for _, s := range e.Sources {
+			ev.Sources = append(ev.Sources, sourceOf(s, now))
+		}
+		v.Entitlements = append(v.Entitlements, ev)
+	}
+	for currency, w := range c.Wallets() {
+		wv := walletView{Balance: w.Balance(now), Lots: []lotView{}}
+		for _, l := range w.Lots {
+			wv.Lots = append(wv.Lots, lotView{l.OrderID, string(l.Kind), l.Remaining, l.ExpiresAt})
+		}
+		v.Wallet[currency] = wv
+	}
+	if !all {
+		return v
+	}
+	v.Purchases, v.Subscriptions = []purchaseView{}, held
+	if held == nil {
+		v.Subscriptions = []heldView{}
+	}
+	for _, s := range c.Sources() {
+		if s.Kind == "purchase" {
+			v.Purchases = append(v.Purchases, purchaseView{
+				s.Provider, s.ProductID, s.OrderID, s.Entitlement, s.State, instant(s.Until), s.WillRenew, s.Test,
+			})
+		}
+	}
+	return v
+}
+
+type orderView struct {
+	ID             string     `json:"id"`
+	Store          string     `json:"store,omitzero"`
+	Gateway        string     `json:"gateway,omitzero"`
+	ProductID      string     `json:"productId,omitzero"`
+	PlanID         string     `json:"planId,omitzero"`
+	SubscriptionID string     `json:"subscriptionId,omitzero"`
+	Period         *int       `json:"period,omitzero"`
+	Attempt        *int       `json:"attempt,omitzero"`
+	State          string     `json:"state"`
+	Quantity       int        `json:"quantity,omitzero"`
+	Entitlement    string     `json:"entitlement,omitzero"`
+	WalletCurrency string     `json:"walletCurrency,omitzero"`
+	Credited       int64      `json:"credited,omitzero"`
+	Amount         int64      `json:"amount,omitzero"`
+	Currency       string     `json:"currency,omitzero"`
+	Refunded       *int64     `json:"refunded,omitzero"`
+	PurchasedAt    *time.Time `json:"purchasedAt,omitzero"`
+	GrantedAt      *time.Time `json:"grantedAt,omitzero"`
+	ExpiresAt      *time.Time `json:"expiresAt,omitzero"`
+	DueAt          *time.Time `json:"dueAt,omitzero"`
+	SentAt         *time.Time `json:"sentAt,omitzero"`
+	SettledAt      *time.Time `json:"settledAt,omitzero"`
+	DeclineCode    string     `json:"declineCode,omitzero"`
+	Card           string     `json:"card,omitzero"` // masked
+	Approval       string     `json:"approvalNumber,omitzero"`
+	ReceiptURL     string     `json:"receiptUrl,omitzero"`
+	VAT            int64      `json:"vat,omitzero"`
+	TaxFree        int64      `json:"taxFreeAmount,omitzero"`
+	Test           bool       `json:"test"`
+}
+
+func purchaseOrderOf(o purchase.Order) orderView {
+	return orderView{
+		ID: o.ID, Store: o.Store, ProductID: o.SKU, State: string(o.State), Quantity: o.Quantity, Entitlement: o.Entitlement,
+		WalletCurrency: o.Currency, Credited: o.Credited, Amount: o.Price, Currency: o.PriceIn,
+		PurchasedAt: instant(o.PurchasedAt), GrantedAt: instant(o.GrantedAt), ExpiresAt: instant(o.Until), Test: o.Test,
+	}
+}
+
+func chargeOrderOf(c billing.Charge) orderView {
+	v := orderView{
+		ID: c.ID, Gateway: c.Gateway, PlanID: c.Plan, SubscriptionID: c.Subscription, Period: &c.Period, Attempt: &c.Attempt,
+		State: string(c.State), Amount: c.Amount, Currency: c.Currency, Refunded: &c.Refunded,
+		DueAt: instant(c.DueAt), SentAt: instant(c.SentAt), SettledAt: instant(c.SettledAt), DeclineCode: declineCode(c),
+	}
+	if p := c.Payment; p != nil {
+		v.Card, v.Approval, v.ReceiptURL, v.VAT, v.TaxFree = p.Card, p.Approval, p.ReceiptURL, p.VAT, p.TaxFree
+	}
+	return v
+}
+
+// declineCode of a charge that was declined; an unclear answer's code is nobody's business.
+func declineCode(c billing.Charge) string {
+	if c.State != billing.Declined {
+		return ""
+	}
+	return c.Code
+}
+
+type subscriptionView struct {
+	ID         string        `json:"id"`
+	CustomerID string        `json:"customerId"`
+	PlanID     string        `json:"planId"`
+	Gateway    string        `json:"gateway"`
+	State      billing.State `json:"state"`
+	Period     int           `json:"period"`
+	Attempt    int           `json:"attempt"`
+	Anchor     time.Time     `json:"anchor"`
+	Zone       string        `json:"zone"`
+	NextDueAt  *time.Time    `json:"nextDueAt"`
+	PaidUntil  *time.Time    `json:"paidUntil"`
+	Card       string        `json:"card,omitzero"` // masked
+	Refusal    string        `json:"refusal,omitzero"`
+	Charges    []chargeView  `json:"charges"`
+}
+
+type chargeView struct {
+	OrderID     string              `json:"orderId"`
+	Period      int                 `json:"period"`
+	Attempt     int                 `json:"attempt"`
+	State       billing.ChargeState `json:"state"`
+	Amount      int64               `json:"amount"`
+	Currency    string              `json:"currency"`
+	DeclineCode string              `json:"declineCode,omitzero"`
+	DueAt       *time.Time          `json:"dueAt"`
+	SentAt      *time.Time          `json:"sentAt"`
+	SettledAt   *time.Time          `json:"settledAt"`
+	Refunded    int64               `json:"refunded"`
+}
+
+func subscriptionOf(s billing.Subscription, customerID string, charges []billing.Charge) subscriptionView {
+	v := subscriptionView{
+		ID: s.ID, CustomerID: customerID, PlanID: s.Plan, Gateway: s.Gateway, State: s.State, Period: s.Period, Attempt: s.Attempt,
+		Anchor: s.Anchor.UTC(), Zone: s.Terms.Zone, NextDueAt: instant(s.NextDueAt), PaidUntil: instant(s.PaidUntil),
+		Card: s.Card, Refusal: s.Refusal, Charges: []chargeView{},
+	}
+	for _, c := range charges {
+		v.Charges = append(v.Charges, chargeView{
+			c.ID, c.Period, c.Attempt, c.State, c.Amount, c.Currency, declineCode(c), instant(c.DueAt), instant(c.SentAt),
+			instant(c.SettledAt), c.Refunded,
+		})
+	}
+	return v
+}
