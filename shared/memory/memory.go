@@ -116,7 +116,10 @@ func (t *Tables) one(ctx context.Context, method string, k table.Key) (table.Ite
 		found = cloned(i)
 		return nil
 	})
-	return found, err
+	if err != nil {
+		return table.Item{}, err
+	}
+	return found, nil
 }
 
 // GetAll reads up to 1,000 items; a key that is given twice is answered twice.

@@ -66,7 +66,8 @@
 //
 //	Get                      1 read for each 4 KB
 //	Glance                   0.5 read for each 4 KB
-//	GetAll                   as Get, for each item; an absent one 1
+//	GetAll                   as Get, for each item
+//	an item that is absent   1 read, 0.5 for a Glance
 //	Query of a partition     1 read for each 4 KB of all items together
 //	Query of an index        0.5 read for each 4 KB of all entries together
 //	one Insert, Replace      1 write for each KB of the larger of old and new
@@ -77,5 +78,6 @@
 //	index entry              1 write when it appears, goes, or its hint changes;
 //	                         2 when it moves; 0 when it stays
 //
-// Transactions write an index at the plain price; DynamoDB Local counts it twice.
+// Transactions write an index at the plain price. DynamoDB Local counts that twice, and
+// an absent item of a GetAll not at all.
 package dynamo

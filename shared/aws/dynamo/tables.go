@@ -3,6 +3,7 @@ package dynamo
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"time"
@@ -63,13 +64,13 @@ func New(client *dynamodb.Client, prefix string, options ...Option) *Tables {
 const Attempts = 4
 
 const (
-	longestBackoff  = 500 * time.Millisecond
+	firstBackoff    = 50 * time.Millisecond
 	idleConnections = 64
 )
 
 // Client makes a client fit for New: it keeps as many connections open as a busy
 // function needs, and gives up an attempt after the given time. A call takes at most
-// Attempts times that and 1.5 s, or until its context ends.
+// Attempts times that and 0.35 s, or until its context ends.
 func Client(cfg aws.Config, attempt time.Duration) *dynamodb.Client {
 	return dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) {
 		o.HTTPClient = awshttp.NewBuildableClient().WithTimeout(attempt).WithTransportOptions(func(t *http.Transport) {
@@ -78,7 +79,10 @@ func Client(cfg aws.Config, attempt time.Duration) *dynamodb.Client {
 		})
 		o.Retryer = retry.NewStandard(func(o *retry.StandardOptions) {
 			o.MaxAttempts = Attempts
-			o.MaxBackoff = longestBackoff
+			o.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
+				longest := firstBackoff << min(max(attempt-1, 0), Attempts)
+				return longest/2 + rand.N(longest/2), nil
+			})
 		})
 	})
 }
