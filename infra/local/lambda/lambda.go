@@ -11,11 +11,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os/exec"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
+
+	"grantline/infra/local/process"
 )
 
 // ErrThrottled says that as many events are in flight as the function may have.
@@ -72,27 +72,27 @@ const initLimit = 60 * time.Second
 
 // Service is the Runtime API and the processes behind it.
 type Service struct {
-	server *http.Server
-	base   string // host:port
-	output func(function string, line []byte)
-	spawn  chan spawning
-	pools  map[string]*pool
-	group  sync.WaitGroup // processes
-	served chan struct{}
-	once   sync.Once
-	closed error // of the first Close
+	server  *http.Server
+	base    string // host:port
+	output  func(function string, line []byte)
+	starter *process.Starter
+	pools   map[string]*pool
+	group   sync.WaitGroup // processes
+	served  chan struct{}
+	once    sync.Once
+	closed  error // of the first Close
 }
 
 // Start serves the Runtime API on a free loopback port. Each line that a process writes goes
 // to output, which must be safe for use by several goroutines.
-func Start(functions []Function, output func(function string, line []byte)) (*Service, error) {
+func Start(functions []Function, starter *process.Starter, output func(function string, line []byte)) (*Service, error) {
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("lambda: runtime API: %w", err)
 	}
 	s := &Service{
 		base: listener.Addr().String(), output: output,
-		spawn: make(chan spawning), pools: map[string]*pool{}, served: make(chan struct{}),
+		starter: starter, pools: map[string]*pool{}, served: make(chan struct{}),
 	}
 	for _, f := range functions {
 		s.pools[f.Name] = &pool{service: s, function: f, workers: map[string]*worker{}}
@@ -102,7 +102,6 @@ func Start(functions []Function, output func(function string, line []byte)) (*Se
 		defer close(s.served)
 		_ = s.server.Serve(listener) // ends with ErrServerClosed upon Close
 	}()
-	go s.spawner()
 	return s, nil
 }
 
@@ -163,33 +162,12 @@ func (s *Service) close() error {
 	var err error
 	select {
 	case <-gone:
-		close(s.spawn)
 	case <-time.After(10 * time.Second):
 		err = errors.New("lambda: a process did not go in 10 s")
 	}
 	err = errors.Join(err, s.server.Close())
 	<-s.served
 	return err
-}
-
-type spawning struct {
-	command *exec.Cmd
-	started chan error
-}
-
-// spawner starts processes, all from one thread that lives as long as the service: the
-// kernel delivers a parent-death signal when the forking thread ends, not the process.
-func (s *Service) spawner() {
-	runtime.LockOSThread() // never unlocked, so the thread ends with this goroutine
-	for request := range s.spawn {
-		request.started <- request.command.Start()
-	}
-}
-
-func (s *Service) start(command *exec.Cmd) error {
-	request := spawning{command: command, started: make(chan error, 1)}
-	s.spawn <- request
-	return <-request.started
 }
 
 // newID is a random id in the form of a request id.

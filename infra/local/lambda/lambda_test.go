@@ -17,6 +17,7 @@ import (
 	runtime "github.com/aws/aws-lambda-go/lambda"
 
 	"grantline/infra/local/lambda"
+	"grantline/infra/local/process"
 )
 
 // The test binary is the function, too: TestMain turns into it when told so.
@@ -88,9 +89,11 @@ func start(t *testing.T, act string, timeout time.Duration, concurrency int) *ha
 		t.Fatal(err)
 	}
 	h := &harness{}
+	starter := process.NewStarter()
+	t.Cleanup(starter.Close)
 	h.Service, err = lambda.Start([]lambda.Function{{
 		Name: "f", Program: bootstrap, Environment: []string{"ACT_AS=" + act, "VARIABLE=value"}, Timeout: timeout, Concurrency: concurrency,
-	}}, func(function string, line []byte) {
+	}}, starter, func(function string, line []byte) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.lines = append(h.lines, function+"|"+string(line))

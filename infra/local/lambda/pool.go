@@ -121,10 +121,9 @@ func (w *worker) run() {
 	command.Env = append(slices.Clone(p.function.Environment), "AWS_LAMBDA_RUNTIME_API="+p.service.base+"/"+w.id)
 	lines := &lineWriter{line: func(line []byte) { p.service.output(p.function.Name, line) }}
 	command.Stdout, command.Stderr = lines, lines
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	// What the process itself started may keep the pipe open; do not wait for that.
 	command.WaitDelay = 2 * time.Second
-	if err := p.service.start(command); err != nil {
+	if err := p.service.starter.Start(command); err != nil {
 		w.gone(&FunctionError{p.function.Name, Init, err.Error()})
 		return
 	}
