@@ -28,9 +28,10 @@ const (
 // Vault fetches and keeps the secrets of one process. It is safe for use by many
 // goroutines.
 type Vault struct {
-	config func(context.Context) (aws.Config, error)
-	clock  clock.Clock
-	log    *slog.Logger
+	config   func(context.Context) (aws.Config, error)
+	clock    clock.Clock
+	log      *slog.Logger
+	patience time.Duration
 
 	mu   sync.Mutex
 	kept map[place]*kept
@@ -38,7 +39,7 @@ type Vault struct {
 
 // NewVault makes a Vault. config is called when the first secret is fetched, not before.
 func NewVault(config func(context.Context) (aws.Config, error), c clock.Clock, log *slog.Logger) *Vault {
-	return &Vault{config: config, clock: c, log: log, kept: map[place]*kept{}}
+	return &Vault{config: config, clock: c, log: log, patience: patience, kept: map[place]*kept{}}
 }
 
 // Open returns the way to the value of r. Nothing is fetched yet. The value is without
@@ -121,7 +122,7 @@ func (k *kept) enough(fresh bool) (string, bool) {
 // fetch asks for the value once and notes what came of it. One that ended with its
 // caller says nothing of the service and is not noted: the next in turn tries itself.
 func (k *kept) fetch(ctx context.Context) {
-	bounded, cancel := context.WithTimeout(ctx, patience)
+	bounded, cancel := context.WithTimeout(ctx, k.vault.patience)
 	defer cancel()
 	value, err := k.vault.fetch(bounded, *k.ref.to)
 	value = strings.TrimRight(value, "\r\n")
