@@ -1,0 +1,95 @@
+# make help lists what there is. Everything is fetched into .tools and built into .build;
+# both are ignored by git and may be deleted at any time.
+
+SHELL        := bash
+.SHELLFLAGS  := -euo pipefail -c
+.DEFAULT_GOAL := help
+export CGO_ENABLED ?= 0
+
+# golangci-lint is built from its module, as every tool here is got by its own language's
+# package manager and pinned.
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI         := .tools/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
+PYTHON           := .tools/python
+FUNCTIONS        := $(notdir $(patsubst %/,%,$(wildcard functions/*/)))
+RELEASE          := -trimpath -tags lambda.norpc -ldflags "-s -w"
+# A test that needs tables or queues gets them from this command, which starts and stops them.
+WITH_SERVICES    := go run ./infra/local/services --
+
+.PHONY: help
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## Run everything on this machine: API, queues, schedules, tables, simulators
+	@go run ./infra/local
+
+.PHONY: sim
+sim: ## Tell a simulator something: make sim EVENT=toss.decline CODE=REJECT_CARD_PAYMENT
+	@go run ./infra/sim/control $(EVENT) $(if $(CODE),code=$(CODE)) $(WITH)
+
+.PHONY: test
+test: format-check lint test-go template ## All checks: format, linters, tests with -race, template
+
+.PHONY: check
+check: tidy-check test build ## What CI runs
+
+.PHONY: test-go
+test-go: ## Unit, contract and journey tests, on real tables and queues
+	CGO_ENABLED=1 $(WITH_SERVICES) go test -race -shuffle=on -timeout 40m ./...
+
+.PHONY: test-fast
+test-fast: ## The tests that need no Java, in under a minute
+	go test -short -shuffle=on ./shared/... ./infra/sim/...
+
+.PHONY: fmt
+fmt: $(GOLANGCI) ## Format
+	$(GOLANGCI) fmt ./...
+
+.PHONY: format-check
+format-check: $(GOLANGCI)
+	$(GOLANGCI) fmt --diff ./...
+
+.PHONY: lint
+lint: $(GOLANGCI) ## Linters, for the release and the local build
+	$(GOLANGCI) run ./...
+	$(GOLANGCI) run --build-tags lambda.norpc,local ./...
+
+.PHONY: template
+template: $(PYTHON)/done ## Lint and build template.yaml
+	$(PYTHON)/bin/cfn-lint template.yaml
+	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=ap-northeast-2 $(PYTHON)/bin/sam validate --lint
+	SAM_CLI_TELEMETRY=0 GOFLAGS="-trimpath -tags=lambda.norpc '-ldflags=-s -w'" $(PYTHON)/bin/sam build --no-cached
+
+.PHONY: build
+build: ## Build each function as it is deployed, into .build/release
+	@for f in $(FUNCTIONS); do \
+	  GOOS=linux GOARCH=arm64 go build $(RELEASE) -o .build/release/$$f/bootstrap ./functions/$$f; done
+	@ls -l .build/release/*/bootstrap | awk '{printf "%6.1f MB  %s\n", $$5/1e6, $$9}'
+
+.PHONY: fuzz
+fuzz: ## Fuzz everything that reads bytes from outside, FUZZ_TIME each (default 5m)
+	@for t in $$(grep -rlE '^func Fuzz' --include='*_test.go' shared | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$t/*_test.go | sed 's/func //'); do \
+	    echo "$$t $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZ_TIME:-5m} ./$$t; done; done
+
+.PHONY: bench
+bench: ## Benchmarks, for ratios within one run
+	go test -run '^$$' -bench . -benchmem ./shared/...
+
+.PHONY: cover
+cover: ## Where tests do not reach
+	go test -short -coverprofile=.build/cover.out ./shared/... && go tool cover -func=.build/cover.out | sort -k3 -n | head -40
+
+.PHONY: tidy-check
+tidy-check:
+	go mod tidy -diff
+
+$(GOLANGCI):
+	GOBIN=$(abspath $(dir $@)) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+$(PYTHON)/done: infra/tools/requirements.txt
+	rm -rf $(PYTHON)
+	python3 -m venv $(PYTHON)
+	$(PYTHON)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@

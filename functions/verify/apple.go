@@ -1,0 +1,35 @@
+package main
+
+import (
+	"strconv"
+
+	"grantline/shared/apple"
+	"grantline/shared/aws/setting"
+	"grantline/shared/clock"
+	"grantline/shared/purchase"
+)
+
+// appleStore is nil where no bundle id says that the app is sold there.
+func appleStore(r *setting.Reader, now clock.Clock) purchase.Store {
+	bundles := r.List("APPLE_BUNDLE_IDS", "the bundle ids of the app")
+	if len(bundles) == 0 {
+		return nil
+	}
+	appID, err := strconv.ParseInt(r.Text("APPLE_APP_ID", "the app's Apple id, a number"), 10, 64)
+	if err != nil {
+		r.Refuse("APPLE_APP_ID", "the app's Apple id, a number")
+	}
+	roots, err := apple.Roots()
+	if err != nil {
+		r.Refuse("APPLE_ROOT_CERTIFICATES", "a PEM file of trust anchors")
+	}
+	verifier, err := apple.NewVerifier(apple.Config{
+		Roots: roots, BundleIDs: bundles, AppID: appID, Clock: now,
+		// App Review and TestFlight buy in the sandbox, with the production app.
+		Environments: []apple.Environment{apple.Production, apple.Sandbox},
+	})
+	if err != nil {
+		r.Refuse("APPLE_BUNDLE_IDS", "what App Store purchases can be verified by")
+	}
+	return apple.NewStore(verifier)
+}
