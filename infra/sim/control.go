@@ -2,16 +2,12 @@ package sim
 
 import (
 	"errors"
-	"io"
-	"log"
 	"net/http"
 	"slices"
 	"strings"
 
 	"grantline/infra/sim/stage"
 )
-
-var quiet = log.New(io.Discard, "", 0)
 
 // listed is a control as GET /_sim/ shows it.
 type listed struct {

@@ -60,7 +60,7 @@ func (s *splitter) run() {
 		select {
 		case slots <- struct{}{}:
 		case <-s.done:
-			conn.Close()
+			_ = conn.Close()
 			return
 		}
 		sorting.Go(func() {
@@ -72,22 +72,22 @@ func (s *splitter) run() {
 
 // sort reads the first byte of a connection and hands it to its branch.
 func (s *splitter) sort(conn net.Conn) {
+	_ = conn.SetReadDeadline(time.Now().Add(firstByteTimeout))
 	sorted := make(chan struct{})
 	defer close(sorted)
 	go func() { // a silent connection must not outlive the listener
 		select {
 		case <-s.done:
-			conn.SetReadDeadline(time.Unix(1, 0))
+			_ = conn.SetReadDeadline(time.Unix(1, 0))
 		case <-sorted:
 		}
 	}()
-	conn.SetReadDeadline(time.Now().Add(firstByteTimeout))
 	first := make([]byte, 1)
 	if _, err := conn.Read(first); err != nil {
-		conn.Close()
+		_ = conn.Close()
 		return
 	}
-	conn.SetReadDeadline(time.Time{})
+	_ = conn.SetReadDeadline(time.Time{})
 	to := s.plain
 	if first[0] == handshake {
 		to = s.secure
@@ -95,7 +95,7 @@ func (s *splitter) sort(conn net.Conn) {
 	select {
 	case to.conns <- &begun{Conn: conn, first: first}:
 	case <-s.done:
-		conn.Close()
+		_ = conn.Close()
 	}
 }
 

@@ -7,11 +7,14 @@
 package sim
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -83,11 +86,11 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sim: %w", err)
 	}
-	var log io.Writer
+	var lines io.Writer
 	if o.Log != nil {
-		log = &oneAtATime{to: o.Log}
+		lines = &oneAtATime{to: o.Log}
 	}
-	each := stage.Options{Now: o.Now, Seed: o.Seed, Unkind: o.Unkind, Log: log}
+	each := stage.Options{Now: o.Now, Seed: o.Seed, Unkind: o.Unkind, Log: lines}
 	s := &Server{Toss: toss.New(each), AppsInToss: appsintoss.New(each), Apple: apple.New(each), listener: split(listener)}
 	if err := s.writeEnv(o.Dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("sim: %w", err), listener.Close(), s.removeFiles())
@@ -96,14 +99,14 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	// A call can be reset alone only if it has its connection to itself.
 	var one http.Protocols
 	one.SetHTTP1(true)
-	// A caller that does not like our certificate is not worth a line on standard error.
-	s.plain = &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute, ErrorLog: quiet, Protocols: &one}
-	s.secure = &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute, ErrorLog: quiet, Protocols: &one, TLSConfig: s.AppsInToss.TLSConfig()}
+	// No ReadTimeout: it would end a call that hangs.
+	s.plain = &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute, IdleTimeout: idleTimeout, ErrorLog: bugs, Protocols: &one}
+	s.secure = &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute, IdleTimeout: idleTimeout, ErrorLog: bugs, Protocols: &one, TLSConfig: s.AppsInToss.TLSConfig()}
 	ctx, s.cancel = context.WithCancel(ctx)
 	s.serving.Go(s.listener.run)
-	s.serving.Go(func() { s.plain.Serve(s.listener.plain) })
-	s.serving.Go(func() { s.secure.ServeTLS(s.listener.secure, "", "") })
-	context.AfterFunc(ctx, func() { s.Close() })
+	s.serving.Go(func() { _ = s.plain.Serve(s.listener.plain) })
+	s.serving.Go(func() { _ = s.secure.ServeTLS(s.listener.secure, "", "") })
+	context.AfterFunc(ctx, func() { _ = s.Close() })
 	return s, nil
 }
 
@@ -127,13 +130,7 @@ func loopback(address string) (string, error) {
 func (s *Server) URL() string { return "http://" + s.listener.Addr().String() }
 
 // Env are the environment variables that point the product at the simulators.
-func (s *Server) Env() map[string]string {
-	env := make(map[string]string, len(s.env))
-	for name, value := range s.env {
-		env[name] = value
-	}
-	return env
-}
+func (s *Server) Env() map[string]string { return maps.Clone(s.env) }
 
 // writeEnv writes the files that Env names.
 func (s *Server) writeEnv(dir string) error {
@@ -209,6 +206,22 @@ func (s *Server) Close() error {
 		s.serving.Wait()
 	})
 	return s.closed
+}
+
+// idleTimeout is longer than any client of ours keeps a connection that it does not use.
+const idleTimeout = 10 * time.Minute
+
+// bugs shows panics of the simulators on standard error, and not the complaints about
+// clients that do not like the other's certificate, which tests provoke.
+var bugs = log.New(butHandshakes{}, "sim: ", 0)
+
+type butHandshakes struct{}
+
+func (butHandshakes) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte("TLS handshake error")) {
+		return len(line), nil
+	}
+	return os.Stderr.Write(line)
 }
 
 // oneAtATime keeps the lines of several providers apart.

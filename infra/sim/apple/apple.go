@@ -155,7 +155,7 @@ var unauthenticated = stage.Answer{
 
 func (s *Simulator) handle(pattern, endpoint, environment string, act func(*query) stage.Answer) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, stage.MaxBody)) // a GET has none to speak of
+		_, _ = io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, stage.MaxBody)) // a GET has none to speak of
 		id := r.PathValue("transactionId")
 		call := stage.Call{Endpoint: endpoint, IDs: []string{id, environment}, Order: id}
 		s.stage.Serve(w, r, call, func(pause func()) stage.Answer {

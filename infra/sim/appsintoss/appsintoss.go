@@ -116,7 +116,7 @@ func (s *Simulator) handle(pattern, endpoint string, act func(query) stage.Answe
 		}
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, stage.MaxBody))
 		var named struct{ OrderID string }
-		json.Unmarshal(body, &named) // what cannot be read has no name
+		_ = json.Unmarshal(body, &named) // what cannot be read has no name
 		call := stage.Call{Endpoint: endpoint, IDs: []string{named.OrderID}, Order: named.OrderID}
 		s.stage.Serve(w, r, call, func(pause func()) stage.Answer {
 			if err != nil {

@@ -63,7 +63,7 @@ func run(ctx context.Context, base string, arguments []string, out io.Writer) er
 	}
 	if response.StatusCode != http.StatusOK {
 		var problem struct{ Error string }
-		json.Unmarshal(answer, &problem)
+		_ = json.Unmarshal(answer, &problem)
 		return errors.New(cmp.Or(problem.Error, response.Status))
 	}
 	if list {
@@ -108,12 +108,13 @@ func show(answer []byte, out io.Writer) error {
 		return err
 	}
 	for _, control := range list.Controls {
-		fmt.Fprintf(out, "%s\n    %s\n    %s", control.Event, control.Does, control.Event)
 		example, err := json.Marshal(control.Example)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "  %s\n", example)
+		if _, err := fmt.Fprintf(out, "%s\n    %s\n    %s  %s\n", control.Event, control.Does, control.Event, example); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -143,9 +143,9 @@ func drop(w http.ResponseWriter) {
 			conn = c.NetConn() // past TLS, whose own Close would say good-bye first
 			continue
 		case *net.TCPConn:
-			c.SetLinger(0)
+			_ = c.SetLinger(0)
 		}
-		conn.Close()
+		_ = conn.Close()
 		return
 	}
 }

@@ -96,10 +96,16 @@ func (s *Stage) Read(p []byte) (int, error) {
 	return s.ids.Read(p)
 }
 
+// Bytes draws n random bytes.
+func (s *Stage) Bytes(n int) []byte {
+	raw := make([]byte, n)
+	_, _ = s.Read(raw) // never fails
+	return raw
+}
+
 // Text draws n characters of an alphabet of at most 256.
 func (s *Stage) Text(n int, alphabet string) string {
-	raw := make([]byte, n)
-	s.Read(raw)
+	raw := s.Bytes(n)
 	for i, b := range raw {
 		raw[i] = alphabet[int(b)%len(alphabet)]
 	}
@@ -115,8 +121,7 @@ const (
 
 // UUID draws a version 7 UUID for the instant now (RFC 9562).
 func (s *Stage) UUID() string {
-	var raw [16]byte
-	s.Read(raw[:])
+	raw := s.Bytes(16)
 	millis := uint64(s.Now().UnixMilli())
 	for i := range 6 {
 		raw[i] = byte(millis >> (40 - 8*i))
@@ -190,7 +195,7 @@ func Write(w http.ResponseWriter, a Answer) {
 	}
 	header.Set("Content-Length", strconv.Itoa(len(a.Body)))
 	w.WriteHeader(a.Status)
-	w.Write(a.Body) // a caller that has gone is its own affair
+	_, _ = w.Write(a.Body) // a caller that has gone is its own affair
 }
 
 // note writes a line to the log of calls: a status in brackets was decided but not told.
@@ -210,7 +215,7 @@ func (s *Stage) note(call Call, status int, fault Fault) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fmt.Fprintln(s.options.Log, line.String())
+	_, _ = fmt.Fprintln(s.options.Log, line.String())
 }
 
 // Close ends every wait: what hangs is dropped, what pauses goes on.

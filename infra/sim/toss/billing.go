@@ -69,9 +69,7 @@ func (s *Simulator) issue(q *query) stage.Answer {
 		return refusal(rejection.Code, rejection.Status, q.english)
 	}
 	// A billing key may end in "=", and then has two spellings in a path.
-	raw := make([]byte, 32)
-	s.stage.Read(raw)
-	key := base64.URLEncoding.EncodeToString(raw)
+	key := base64.URLEncoding.EncodeToString(s.stage.Bytes(32))
 	s.mu.Lock()
 	q.shop.keys[key] = &billingKey{customerKey: *in.CustomerKey}
 	s.mu.Unlock()

@@ -66,27 +66,39 @@ func TestIdempotencyKeyCountsForOneTupleAnd15Days(t *testing.T) {
 	s.want("301 characters", s.call("POST", "/v1/billing/"+one, order("order-7", 4900), "Idempotency-Key", strings.Repeat("k", 301)), 400, "INVALID_IDEMPOTENCY_KEY")
 }
 
-func TestRepeatInFlightIs409(t *testing.T) {
-	s := newShop(t, toss.Options{})
-	path := "/v1/billing/" + s.issued(customer)
-	s.must(s.Fault(stage.Fault{Endpoint: toss.Charge, Delay: stage.Duration(90 * time.Second), Count: 2}))
-	replies := make(chan reply, 2)
-	for range 2 {
-		go func() {
-			got, err := s.send(context.WithoutCancel(t.Context()), "POST", path, order("order-1", 4900), "Idempotency-Key", "k")
-			if err != nil {
-				t.Errorf("got %v, want an answer", err)
+func TestRepeatInFlightIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		keys   [2]string
+		status int
+		code   string
+	}{
+		{"same key", [2]string{"k", "k"}, 409, "IDEMPOTENT_REQUEST_PROCESSING"},
+		{"another key, same order", [2]string{"k1", "k2"}, 403, "FORBIDDEN_CONSECUTIVE_REQUEST"},
+		{"no key, same order", [2]string{}, 403, "FORBIDDEN_CONSECUTIVE_REQUEST"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newShop(t, toss.Options{})
+			path := "/v1/billing/" + s.issued(customer)
+			s.must(s.Fault(stage.Fault{Endpoint: toss.Charge, Delay: stage.Duration(90 * time.Second), Count: 2}))
+			replies := make(chan reply, 2)
+			for _, key := range c.keys {
+				go func() {
+					got, err := s.send(t.Context(), "POST", path, order("order-1", 4900), "Idempotency-Key", key)
+					if err != nil {
+						t.Errorf("got %v, want an answer", err)
+					}
+					replies <- got
+				}()
 			}
-			replies <- got
-		}()
+			s.want("the later one", <-replies, c.status, c.code)
+			s.want("look-up meanwhile", s.call("GET", "/v1/payments/orders/order-1", nil), 404, "NOT_FOUND_PAYMENT")
+			s.Close() // ends the delay
+			s.want("the earlier one", <-replies, 200, "")
+			s.want("look-up afterwards", s.call("GET", "/v1/payments/orders/order-1", nil), 200, "")
+			s.wantEffects("once", "issued", "charged")
+		})
 	}
-	s.want("the later one", <-replies, 409, "IDEMPOTENT_REQUEST_PROCESSING")
-	s.want("look-up meanwhile", s.call("GET", "/v1/payments/orders/order-1", nil), 404, "NOT_FOUND_PAYMENT")
-	s.want("another key meanwhile", s.call("POST", path, order("order-1", 4900), "Idempotency-Key", "other"), 403, "FORBIDDEN_CONSECUTIVE_REQUEST")
-	s.Close() // ends the delay
-	s.want("the earlier one", <-replies, 200, "")
-	s.want("after both", s.call("POST", path, order("order-1", 4900), "Idempotency-Key", "k"), 200, "")
-	s.wantEffects("once", "issued", "charged")
 }
 
 func TestLostAnswerTellsNothingAndTheLogTellsAll(t *testing.T) {

@@ -166,7 +166,7 @@ func (s *Simulator) handle(pattern, endpoint string, act func(*query) stage.Answ
 // call names the request by whatever it holds, right or wrong.
 func (q *query) call(endpoint string) stage.Call {
 	var body struct{ OrderID, CustomerKey, AuthKey string }
-	json.Unmarshal(q.body, &body) // what cannot be read has no name
+	_ = json.Unmarshal(q.body, &body) // what cannot be read has no name
 	return stage.Call{
 		Endpoint: endpoint,
 		IDs: slices.DeleteFunc([]string{

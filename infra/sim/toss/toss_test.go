@@ -88,7 +88,7 @@ func (s *shop) send(ctx context.Context, method, path string, body any, header .
 		return reply{}, err
 	}
 	out := reply{status: response.StatusCode, raw: string(answer), trace: response.Header.Get("x-tosspayments-trace-id")}
-	json.Unmarshal(answer, &out.body)
+	_ = json.Unmarshal(answer, &out.body) // not every answer is JSON
 	out.code, _ = out.body["code"].(string)
 	return out, nil
 }
