@@ -111,7 +111,15 @@ func spoiledHeaders(t *testing.T) []spoiled {
 	lettered := newAuthority(t, below(a, intermediate), template(leaf, func(c *x509.Certificate) {
 		c.Subject.CommonName = "ÿÿÿÿÿ>>>???"
 	}))
+	// One letter before the padding has spare bits, which have to be zero.
+	spare := newAuthority(t, below(a, intermediate))
+	for common := "Signing"; len(spare.certs[leaf].Raw)%3 != 2; common += "g" {
+		spare = newAuthority(t, below(a, intermediate), template(leaf, func(c *x509.Certificate) { c.Subject.CommonName = common }))
+	}
+	padded := []byte(spare.x5c()[0])
+	padded[len(padded)-2]++
 	return []spoiled{
+		{"x5c with spare bits", spare.signWith(header([]string{string(padded), x5c[1], x5c[2]}), payload), apple.ErrCertificate},
 		{"header is no JSON", a.signWith("{", payload), apple.ErrFormat},
 		{"header is an array", a.signWith("["+good+"]", payload), apple.ErrFormat},
 		{"header is not base64", "!" + a.sign(payload), apple.ErrFormat},
@@ -336,7 +344,7 @@ func spoiledPayloads(t *testing.T) []spoiled {
 		},
 		`"productId":"com.example.premium.monthly"`: {`"productId":["com.example.premium.monthly"]`},
 		`"expiresDate":1771156500000`:               {`"expiresDate":"1771156500000"`, `"expiresDate":true`, `"expiresDate":null`},
-		`"purchaseDate":1768478100000`:              {`"purchaseDate":"2026-01-15"`},
+		`"purchaseDate":1768478100000`:              {`"purchaseDate":"2026-01-15"`, `"purchaseDate":-62167219200001`, `"purchaseDate":253402300800000`},
 		`"quantity":1`: {
 			`"quantity":"1"`, `"quantity":1.5`, `"quantity":1e12`, `"quantity":1,"isUpgraded":"true"`,
 			`"quantity":1,"isUpgraded":1`, `"quantity":1,"revocationDate":"x"`, `"quantity":1,"revocationDate":null`, `"quantity":1,"revocationReason":"1"`,

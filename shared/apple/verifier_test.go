@@ -114,8 +114,8 @@ func TestUnusualButGenuineTokensAreAccepted(t *testing.T) {
 			func(t apple.Transaction) (any, any) { return t.Environment, apple.Sandbox },
 		},
 		"sandbox with an app id of its own": {
-			a.sign(swap(t, payload, `"environment":"Production"`, `"environment":"Sandbox","appAppleId":0`)),
-			func(t apple.Transaction) (any, any) { return t.AppID, int64(0) },
+			a.sign(swap(t, payload, `"environment":"Production"`, `"environment":"Sandbox","appAppleId":999`)),
+			func(t apple.Transaction) (any, any) { return t.AppID, int64(999) },
 		},
 		"our app id": {
 			a.sign(swap(t, payload, `"quantity":1`, `"quantity":1,"appAppleId":1234567890`)),
@@ -170,6 +170,24 @@ func TestTokenStaysGoodWhenItsLeafHasEnded(t *testing.T) {
 	}
 	if _, err := v.Transaction(t.Context(), a.sign(payload)); err != nil {
 		t.Errorf("error %v, want none", err)
+	}
+}
+
+// The chain is checked as of the day of signing, not as of today.
+func TestTokenStaysGoodWhenItsWholeChainHasEnded(t *testing.T) {
+	brief := func(c *x509.Certificate) {
+		c.NotBefore, c.NotAfter = time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2001, 2, 1, 0, 0, 0, 0, time.UTC)
+	}
+	a := newAuthority(t, template(leaf, brief), template(intermediate, brief), template(root, brief))
+	v := newVerifier(t, a.certs[root])
+	for at, want := range map[string]error{
+		"980000000000": nil, // 20 January 2001
+		"978307199999": apple.ErrWindow,
+		"980985600001": apple.ErrWindow,
+	} {
+		if _, err := v.Transaction(t.Context(), a.sign(swap(t, payload, `"signedDate":1768478400000`, `"signedDate":`+at))); !errors.Is(err, want) {
+			t.Errorf("signed at %s: error %v, want %v", at, err, want)
+		}
 	}
 }
 
@@ -329,9 +347,10 @@ func TestCacheIsBoundedAndForgetsTheLeastUsed(t *testing.T) {
 	a := genuine(t)
 	v := newVerifier(t, a.certs[root])
 	favourite := a.sign(payload)
+	var tokens []string
 	for i := range apple.MaxChains + 8 {
-		other := newAuthority(t, below(a, intermediate))
-		for _, token := range []string{favourite, other.sign(payload)} {
+		tokens = append(tokens, newAuthority(t, below(a, intermediate)).sign(payload))
+		for _, token := range []string{favourite, tokens[i]} {
 			if _, err := v.Transaction(t.Context(), token); err != nil {
 				t.Fatalf("chain %d: %v", i, err)
 			}
@@ -339,9 +358,17 @@ func TestCacheIsBoundedAndForgetsTheLeastUsed(t *testing.T) {
 		if got, want := v.Remembered(), min(i+2, apple.MaxChains); got != want {
 			t.Fatalf("after chain %d: %d remembered, want %d", i, got, want)
 		}
+		if !v.Remembers(favourite) {
+			t.Fatalf("after chain %d: the chain that is used all the time is forgotten", i)
+		}
 	}
-	if _, err := v.Transaction(t.Context(), favourite); err != nil {
-		t.Errorf("error %v, want none", err)
+	for i, token := range tokens {
+		if got, want := v.Remembers(token), i >= len(tokens)-apple.MaxChains+1; got != want {
+			t.Errorf("chain %d remembered: %v, want %v", i, got, want)
+		}
+	}
+	if _, err := v.Transaction(t.Context(), tokens[0]); err != nil {
+		t.Errorf("a forgotten chain: error %v, want none", err)
 	}
 }
 
