@@ -139,6 +139,10 @@ func (b *Biller) remind(ctx context.Context, scope table.Scope, id string) error
 		if err != nil || s.Step != StepRemind || s.WakeAt.After(now) {
 			return err
 		}
+		if s.lapsed(now) {
+			// The attempt will not be made any more, so nobody is told of it.
+			return b.commit(ctx, scope, s, s.wake(StepCharge, now, now), nil)
+		}
 		c, err := customer.Read(ctx, b.Tables, scope, s.Customer)
 		if err != nil {
 			return err
@@ -273,10 +277,16 @@ func sealedFor(purpose, id string) []byte { return []byte(purpose + "/" + id) }
 
 func (b *Biller) compose(ctx context.Context, g Gateway, scope table.Scope, s Subscription, p customer.Profile) (letter, error) {
 	id := OrderID(scope, s.ID, s.Period, s.Attempt)
-	body, err := g.Compose(Request{
+	request := Request{
 		OrderID: id, CustomerKey: s.CustomerKey, Amount: s.Terms.Price, TaxFree: s.Terms.TaxFree, Name: s.Terms.Name,
 		Email: p.Email, Customer: p.Name,
-	})
+	}
+	body, err := g.Compose(request)
+	if errors.Is(err, fault.Invalid) {
+		// What a customer wrote about itself is a courtesy, and never stops a charge.
+		request.Email, request.Customer = "", ""
+		body, err = g.Compose(request)
+	}
 	if err != nil {
 		return letter{}, err
 	}

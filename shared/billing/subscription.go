@@ -143,7 +143,7 @@ func (s Subscription) sleep() Subscription {
 func (s Subscription) paid(now time.Time) (Subscription, event.Type) {
 	kind := event.SubscriptionRenewed
 	switch {
-	case s.Period == 0:
+	case s.PaidUntil.IsZero():
 		kind = event.SubscriptionActivated
 	case s.Attempt > 1:
 		kind = event.SubscriptionRecovered
@@ -170,7 +170,7 @@ var insufficientFunds = map[string]bool{"INSUFFICIENT_FUNDS": true}
 // policy: never after a hard decline, never after the same decline twice, at most four
 // attempts, none once the next period is due).
 func (s Subscription) declined(code string, class Class, now time.Time) (Subscription, event.Type) {
-	same := code == s.LastCode && class == Soft && !(s.Terms.RepeatInsufficientFunds && insufficientFunds[code])
+	same := code != "" && code == s.LastCode && class == Soft && !(s.Terms.RepeatInsufficientFunds && insufficientFunds[code])
 	if class != Passing {
 		s.LastCode = code
 	}
@@ -214,7 +214,7 @@ func (s Subscription) source(orderID string) entitlement.Source {
 		e.State, e.Open, e.WillRenew = entitlement.Active, true, true
 	case StatePastDue:
 		e.State, e.WillRenew = entitlement.OnHold, true
-		if s.Terms.Grace && s.Period > 0 {
+		if s.Terms.Grace && !s.PaidUntil.IsZero() {
 			e.State, e.Open = entitlement.Grace, true
 		}
 	case StatePending:

@@ -1,0 +1,253 @@
+package billing_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"grantline/shared/billing"
+	"grantline/shared/fault"
+	"grantline/shared/money"
+)
+
+// fate is what becomes of one charge call. The zero fate is a payment.
+type fate struct {
+	drop    bool          // the request never arrives
+	busy    bool          // 429, before the idempotency key is looked at
+	ours    bool          // our key or contract is refused, as early as that
+	decline string        // a definite decline, stored under the key
+	class   billing.Class // of the decline, Soft unless set
+	odd     string        // a 400 that says nothing, stored under the key, without effect
+	fail    bool          // 5xx
+	effect  bool          // of a fail: money moved all the same
+	stored  bool          // of a fail: it is replayed for ever
+	late    time.Duration // the payment takes that long, and the caller hears nothing
+	lose    bool          // the answer is lost
+	kill    bool          // the caller's time is up as the call ends
+}
+
+// call is one charge request as it reached the gateway's door, or was lost before it.
+type call struct {
+	order, card, body string
+	at                time.Time
+	nth               int // of all charge calls, from 1
+	of                int // of this order's, from 1
+}
+
+type movement struct {
+	order  string
+	amount int64
+	at     time.Time
+}
+
+// answer is what is stored under an idempotency key.
+type answer struct {
+	outcome billing.Outcome
+	after   time.Time // in progress until then
+}
+
+// gateway behaves as Toss Payments does: idempotent by card and order, declines
+// replayed, one payment an order, a billing key shown to whoever repeats the same issue.
+type gateway struct {
+	clock *movable
+	// fate decides about each charge, nil lets all pass. issue and find fail where they
+	// return true; an issue fails after its effect if lost says so.
+	fate   func(call) fate
+	issue  func(nth int) (refused, dropped, lost bool)
+	find   func(nth int) bool
+	kill   func() // ends the caller's time
+	lookup bool   // a declined charge is found by its order
+	picky  bool   // Compose refuses a customer's e-mail
+
+	mu       sync.Mutex
+	calls    []call
+	finds    int
+	issues   int
+	effects  []movement // money taken, in order
+	answers  map[string]answer
+	payments map[string]answer // by order
+	declined map[string]billing.Outcome
+	cards    map[string]billing.Card // by the registration's key
+	used     map[string]bool         // authKeys
+	wrong    []string                // what a caller must never do
+}
+
+func newGateway(c *movable) *gateway {
+	return &gateway{
+		clock: c, answers: map[string]answer{}, payments: map[string]answer{}, declined: map[string]billing.Outcome{},
+		cards: map[string]billing.Card{}, used: map[string]bool{}, kill: func() {},
+	}
+}
+
+func unanswered() error {
+	return fault.New(fault.Unavailable, "gateway_unavailable", "The gateway did not answer.")
+}
+
+func (g *gateway) Issue(ctx context.Context, r billing.Registration) (billing.Card, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.issues++
+	var refused, dropped, lost bool
+	if g.issue != nil {
+		refused, dropped, lost = g.issue(g.issues)
+	}
+	if dropped || ctx.Err() != nil {
+		return billing.Card{}, unanswered()
+	}
+	card, again := g.cards[r.Key]
+	if !again {
+		if refused || g.used[r.AuthKey] {
+			return billing.Card{}, fault.New(fault.Invalid, "payment_method_refused", "The card was refused.")
+		}
+		card = billing.Card{BillingKey: fmt.Sprintf("secret-billing-key-%d", len(g.cards)+1), CustomerKey: r.CustomerKey, Number: "1234****", Issuer: "61"}
+		g.cards[r.Key], g.used[r.AuthKey] = card, true
+	}
+	if lost {
+		return billing.Card{}, unanswered()
+	}
+	return card, nil
+}
+
+type body struct {
+	Order, CustomerKey, Name, Email, Customer string
+	Amount                                    int64
+}
+
+func (g *gateway) Compose(r billing.Request) ([]byte, error) {
+	if g.picky && r.Email != "" && !strings.Contains(r.Email, "@") {
+		return nil, fault.New(fault.Invalid, "invalid_charge", "customerEmail should be an address.")
+	}
+	return json.Marshal(body{r.OrderID, r.CustomerKey, r.Name, r.Email, r.Customer, r.Amount.Units})
+}
+
+func (g *gateway) Charge(ctx context.Context, order string, card billing.Card, text []byte) billing.Outcome {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c := call{order: order, card: card.BillingKey, body: string(text), at: g.clock.Now(), nth: len(g.calls) + 1, of: 1}
+	for _, before := range g.calls {
+		if before.order != order {
+			continue
+		}
+		c.of++
+		_, executed := g.answers[before.card+"|"+order]
+		if executed && (before.body != c.body || before.card != c.card) {
+			g.wrong = append(g.wrong, fmt.Sprintf("order %s sent with other bytes or another card", order))
+		}
+		if executed && c.at.Sub(before.at) > 14*24*time.Hour {
+			g.wrong = append(g.wrong, fmt.Sprintf("order %s sent %v after it was sent before", order, c.at.Sub(before.at)))
+		}
+	}
+	if card.BillingKey == "" || card.CustomerKey == "" {
+		g.wrong = append(g.wrong, fmt.Sprintf("order %s sent without a card", order))
+	}
+	g.calls = append(g.calls, c)
+	var f fate
+	if g.fate != nil {
+		f = g.fate(c)
+	}
+	unclear := billing.Outcome{Result: billing.Unclear}
+	if f.kill {
+		defer g.kill()
+	}
+	switch {
+	case f.drop || ctx.Err() != nil:
+		return unclear
+	case f.busy:
+		return billing.Outcome{Result: billing.NotMade, Code: "TOO_MANY_REQUESTS"}
+	case f.ours:
+		return billing.Outcome{Result: billing.NotMade, Code: "UNAUTHORIZED_KEY", Misconfigured: true}
+	}
+	outcome := g.execute(c, text, f)
+	if f.lose || f.kill {
+		return unclear
+	}
+	return outcome
+}
+
+func (g *gateway) execute(c call, text []byte, f fate) billing.Outcome {
+	key := c.card + "|" + c.order
+	if was, ok := g.answers[key]; ok {
+		if g.clock.Now().Before(was.after) {
+			return billing.Outcome{Result: billing.Unclear, Code: "IDEMPOTENT_REQUEST_PROCESSING"}
+		}
+		return was.outcome
+	}
+	if _, ok := g.payments[c.order]; ok {
+		return billing.Outcome{Result: billing.Unclear, Code: "DUPLICATED_ORDER_ID"}
+	}
+	switch {
+	case f.decline != "":
+		class := f.class
+		if class == "" {
+			class = billing.Soft
+		}
+		o := billing.Outcome{Result: billing.Refused, Code: f.decline, Class: class}
+		g.answers[key], g.declined[c.order] = answer{outcome: o}, o
+		return o
+	case f.odd != "":
+		o := billing.Outcome{Result: billing.Unclear, Code: f.odd, Final: true}
+		g.answers[key] = answer{outcome: o}
+		return o
+	case f.fail && !f.effect:
+		o := billing.Outcome{Result: billing.Unclear, Code: "FAILED_INTERNAL_SYSTEM_PROCESSING"}
+		if f.stored {
+			g.answers[key] = answer{outcome: o}
+		}
+		return o
+	}
+	var b body
+	if err := json.Unmarshal(text, &b); err != nil || b.Order != c.order {
+		g.wrong = append(g.wrong, fmt.Sprintf("order %s sent with a body of another", c.order))
+	}
+	at := g.clock.Now().Add(f.late)
+	paid := answer{billing.Outcome{Result: billing.Taken, Payment: billing.Payment{
+		Key: "pay_" + c.order, Amount: b.Amount, Currency: "KRW", ApprovedAt: at,
+	}}, at}
+	g.payments[c.order], g.answers[key] = paid, paid
+	g.effects = append(g.effects, movement{c.order, b.Amount, at})
+	if f.fail {
+		o := billing.Outcome{Result: billing.Unclear, Code: "FAILED_INTERNAL_SYSTEM_PROCESSING"}
+		if f.stored {
+			g.answers[key] = answer{outcome: o}
+		}
+		return o
+	}
+	if f.late > 0 {
+		return billing.Outcome{Result: billing.Unclear}
+	}
+	return paid.outcome
+}
+
+func (g *gateway) Find(ctx context.Context, order string, want billing.Want) billing.Outcome {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.finds++
+	if ctx.Err() != nil || g.find != nil && g.find(g.finds) {
+		return billing.Outcome{Result: billing.Unclear}
+	}
+	if p, ok := g.payments[order]; ok && !g.clock.Now().Before(p.after) {
+		if want.Amount != money.Of(p.outcome.Payment.Amount, p.outcome.Payment.Currency) {
+			return billing.Outcome{Result: billing.Unclear}
+		}
+		return p.outcome
+	}
+	if o, ok := g.declined[order]; ok && g.lookup {
+		return o
+	}
+	return billing.Outcome{Result: billing.Absent, Code: "NOT_FOUND_PAYMENT"}
+}
+
+func (g *gateway) sent() []call {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return append([]call(nil), g.calls...)
+}
+
+func (g *gateway) taken() []movement {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return append([]movement(nil), g.effects...)
+}

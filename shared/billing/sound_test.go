@@ -1,0 +1,137 @@
+package billing_test
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"grantline/shared/billing"
+	"grantline/shared/entitlement"
+	"grantline/shared/event"
+	"grantline/shared/table"
+)
+
+// sound checks everything that must hold of a subscription whatever went wrong, once all
+// is quiet: money once a period and recorded, no open order, nobody stuck, events
+// without gaps, the head saying what the subscription says, no secret readable.
+func (w *world) sound(id string) {
+	w.Helper()
+	s := w.subscription(id)
+	paid := map[int]int{}
+	for _, m := range w.gateway.taken() {
+		period, attempt := attemptOf(id, m.order)
+		if paid[period]++; paid[period] > 1 {
+			w.Errorf("money for period %d: got %d payments, want 1 at most", period, paid[period])
+		}
+		if m.amount != s.Terms.Price.Units {
+			w.Errorf("period %d attempt %d: %d taken, want %d", period, attempt, m.amount, s.Terms.Price.Units)
+		}
+	}
+	recorded := map[int]int{}
+	for _, c := range w.charges(id) {
+		if c.State == billing.Sending || c.State == billing.Unknown {
+			w.Errorf("order of period %d attempt %d: got %s at the end, want it settled", c.Period, c.Attempt, c.State)
+			continue
+		}
+		if len(c.Sealed) > 0 {
+			w.Errorf("order of period %d attempt %d is %s and keeps its sealed body, want it dropped", c.Period, c.Attempt, c.State)
+		}
+		if c.State == billing.Paid {
+			recorded[c.Period]++
+		}
+		if c.State == billing.Paid && (c.Payment == nil || c.Payment.Amount != c.Amount || c.SettledAt.IsZero()) {
+			w.Errorf("order of period %d is paid, with payment %+v settled at %v, want %d taken", c.Period, c.Payment, c.SettledAt, c.Amount)
+		}
+	}
+	for period := range s.Period + 1 {
+		if paid[period] != recorded[period] {
+			w.Errorf("period %d: %d payments at the gateway, %d orders of ours are paid, want the same", period, paid[period], recorded[period])
+		}
+	}
+	for _, wrong := range w.gateway.wrong {
+		w.Error(wrong)
+	}
+	switch s.State {
+	case billing.StatePending, billing.StateActive, billing.StatePastDue:
+		if s.Step == billing.StepNone || s.WakeAt.IsZero() || s.NextDueAt.IsZero() {
+			w.Errorf("subscription is %s with step %q at %v, next due %v: it is stuck", s.State, s.Step, s.WakeAt, s.NextDueAt)
+		}
+	case billing.StateUnpaid, billing.StateCancelled:
+		if s.Step != billing.StepNone {
+			w.Errorf("subscription is %s with step %q, want it to sleep", s.State, s.Step)
+		}
+	}
+	w.told(s)
+	w.secretive()
+}
+
+// told checks the customer's side.
+func (w *world) told(s billing.Subscription) {
+	w.Helper()
+	c, err := w.biller.Customers.Named(w.Context(), scope, who)
+	if err != nil {
+		w.Fatal(err)
+	}
+	events := w.events()
+	for n, e := range events {
+		if e.Sequence != int64(n+1) {
+			w.Fatalf("event %d: got sequence %d, want no gaps", n+1, e.Sequence)
+		}
+	}
+	if c.Sequence() != int64(len(events)) {
+		w.Errorf("head: got sequence %d, want %d as there are events", c.Sequence(), len(events))
+	}
+	want := map[billing.State]entitlement.State{
+		billing.StatePending: entitlement.OnHold, billing.StateActive: entitlement.Active, billing.StatePastDue: entitlement.OnHold,
+		billing.StateUnpaid: entitlement.Ended, billing.StateCancelled: entitlement.Ended,
+	}[s.State]
+	if s.State == billing.StatePastDue && s.Terms.Grace && !s.PaidUntil.IsZero() {
+		want = entitlement.Grace
+	}
+	at := slices.IndexFunc(c.Sources(), func(e entitlement.Source) bool { return e.Ref == s.ID })
+	if at < 0 {
+		w.Fatalf("the head has no source for %s", s.ID)
+	}
+	if got := c.Sources()[at]; got.State != want || !got.Until.Equal(s.PaidUntil) {
+		w.Errorf("head: got %s until %v for a subscription that is %s and paid until %v, want %s", got.State, got.Until, s.State, s.PaidUntil, want)
+	}
+	// One activation or renewal for each period that was paid, one outcome an attempt.
+	seen := map[[2]int]int{}
+	for _, e := range events {
+		switch e.Type {
+		case event.SubscriptionActivated, event.SubscriptionRenewed, event.SubscriptionRecovered, event.ChargeDeclined:
+			k := [2]int{*e.Period, e.Attempt}
+			if seen[k]++; seen[k] > 1 {
+				w.Errorf("outcome of period %d attempt %d told %d times, want once", k[0], k[1], seen[k])
+			}
+		}
+	}
+}
+
+// secretive looks for secrets where they must not be.
+func (w *world) secretive() {
+	w.Helper()
+	for _, name := range table.Names {
+		for _, item := range w.tables.Items(name) {
+			if strings.Contains(string(item.Data), "secret-") {
+				w.Errorf("an item of %s shows a secret: %s", name, item.Data)
+			}
+		}
+	}
+	if logs := w.logs.String(); strings.Contains(logs, "secret-") || strings.Contains(logs, "@example.com") {
+		w.Error("the log shows a secret or a person")
+	}
+}
+
+// orders reads every order that there is, whoever still wants it.
+func (w *world) orders() []billing.Charge {
+	var all []billing.Charge
+	for _, item := range w.tables.Items(table.Orders) {
+		var c billing.Charge
+		if err := json.Unmarshal(item.Data, &c); err != nil {
+			w.Fatal(err)
+		}
+		all = append(all, c)
+	}
+	return all
+}
