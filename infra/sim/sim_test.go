@@ -184,6 +184,14 @@ func TestOnePortServesPlainAndMutualTLS(t *testing.T) {
 func TestResetIsAResetUnderTLSToo(t *testing.T) {
 	server := start(t, sim.Options{})
 	env := server.Env()
+	fine, err := miniApp(t, env, true).Post(env["APPS_IN_TOSS_API_URL"]+orderStatus, "application/json", strings.NewReader(`{"orderId":"x"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fine.Body.Close()
+	if got, want := fine.Proto, "HTTP/1.1"; got != want {
+		t.Errorf("got %s, want %s: with several calls on a connection none can be reset alone", got, want)
+	}
 	if err := server.AppsInToss.Fault(stage.Fault{When: stage.Before, How: stage.Reset}); err != nil {
 		t.Fatal(err)
 	}
