@@ -140,6 +140,9 @@ const NoPaymentFound = "NO_PAYMENT_FOUND"
 
 // nextLook is when to look at an unknown outcome after now.
 func (c Charge) nextLook(now time.Time) time.Time {
+	if at := c.AbsentSince.Add(finalAfter); c.Final && at.After(now) && !c.AbsentSince.IsZero() {
+		return at
+	}
 	for _, d := range lookAfter {
 		if at := c.SentAt.Add(d); at.After(now.Add(30 * time.Second)) {
 			return at

@@ -113,7 +113,7 @@ func (b *Biller) Subscribe(ctx context.Context, scope table.Scope, r SignUp) (Cr
 	// From here on the subscription stands, and whatever fails is for the queue to finish.
 	if s, err = b.register(ctx, scope, s); err != nil {
 		if errors.Is(err, fault.Invalid) {
-			return Created{}, b.withdraw(ctx, s, err)
+			return Created{}, b.withdraw(ctx, scope, s, err)
 		}
 		b.Log.WarnContext(ctx, "registration left to the queue", "subscription", s.ID, "error", err)
 		return Created{Subscription: s.Subscription}, nil
@@ -220,13 +220,35 @@ func (b *Biller) register(ctx context.Context, scope table.Scope, s read) (read,
 	return read{next, item}, err
 }
 
-// withdraw takes back a subscription whose card was refused while its request waited.
-func (b *Biller) withdraw(ctx context.Context, s read, refusal error) error {
-	if err := b.Tables.Commit(ctx, table.Removed(s.item)); err != nil {
+// withdraw takes back a subscription whose card was refused while its request waited,
+// and what its customer was said to hold of it; the events alone remember it.
+func (b *Biller) withdraw(ctx context.Context, scope table.Scope, s read, refusal error) error {
+	err := b.again(ctx, func() error {
+		c, err := customer.Read(ctx, b.Tables, scope, s.Customer)
+		if err != nil {
+			return err
+		}
+		c.Drop(s.source(""))
+		c.Tell(b.refused(s, fault.Code(refusal)))
+		writes, err := c.Writes()
+		if err != nil {
+			return err
+		}
+		return b.Tables.Commit(ctx, append(writes, table.Removed(s.item))...)
+	})
+	if err != nil {
 		// The queue will hear the same refusal and end it.
 		b.Log.WarnContext(ctx, "refused subscription left to the queue", "subscription", s.ID, "error", err)
 	}
 	return refusal
+}
+
+// refused is the event that a subscription never came to be.
+func (b *Biller) refused(s read, refusal string) event.Event {
+	return event.Event{
+		Type: event.SubscriptionCancelled, At: b.Clock.Now(), SubscriptionID: s.ID, PlanID: s.Plan,
+		Entitlement: s.Terms.Entitlement, DeclineCode: refusal,
+	}
 }
 
 // The pauses between tries of a registration whose outcome is not known, and how often
@@ -264,7 +286,7 @@ func (b *Biller) refuse(ctx context.Context, scope table.Scope, s read, refusal 
 	next := s.sleep()
 	next.State, next.Refusal, next.AuthKey = StateCancelled, refusal, nil
 	c.Set(next.source(""))
-	c.Tell(event.Event{Type: event.SubscriptionCancelled, At: b.Clock.Now(), SubscriptionID: s.ID, PlanID: s.Plan, DeclineCode: refusal})
+	c.Tell(b.refused(s, refusal))
 	return b.commit(ctx, scope, s, next, c)
 }
 

@@ -183,14 +183,23 @@ func (c *Customer) Wallets() map[string]wallet.Wallet {
 // Set records what a source gives now, in place of what it gave before.
 func (c *Customer) Set(s entitlement.Source) {
 	c.headed = true
-	same := func(o entitlement.Source) bool {
-		return o.Kind == s.Kind && o.Provider == s.Provider && o.Ref == s.Ref && o.Entitlement == s.Entitlement
-	}
-	if at := slices.IndexFunc(c.head.Sources, same); at >= 0 {
+	if at := slices.IndexFunc(c.head.Sources, same(s)); at >= 0 {
 		c.head.Sources[at] = s
 		return
 	}
 	c.head.Sources = append(c.head.Sources, s)
+}
+
+// Drop forgets a source that never gave anything.
+func (c *Customer) Drop(s entitlement.Source) {
+	c.headed = true
+	c.head.Sources = slices.DeleteFunc(c.head.Sources, same(s))
+}
+
+func same(s entitlement.Source) func(entitlement.Source) bool {
+	return func(o entitlement.Source) bool {
+		return o.Kind == s.Kind && o.Provider == s.Provider && o.Ref == s.Ref && o.Entitlement == s.Entitlement
+	}
 }
 
 // CountTest counts one more purchase without money on now's day, and returns how many
