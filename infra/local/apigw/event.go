@@ -130,11 +130,11 @@ type answer struct {
 // statusCode, or anything else, which then is the body of a 200.
 func readAnswer(payload []byte) (answer, error) {
 	var shape struct {
-		StatusCode      *json.Number      `json:"statusCode"`
-		Headers         map[string]any    `json:"headers"`
-		Body            *string           `json:"body"`
-		IsBase64Encoded bool              `json:"isBase64Encoded"`
-		Cookies         []string          `json:"cookies"`
+		StatusCode      *json.Number   `json:"statusCode"`
+		Headers         map[string]any `json:"headers"`
+		Body            *string        `json:"body"`
+		IsBase64Encoded bool           `json:"isBase64Encoded"`
+		Cookies         []string       `json:"cookies"`
 	}
 	if !json.Valid(payload) {
 		return answer{}, fmt.Errorf("apigw: the answer is no JSON")
