@@ -1,0 +1,5 @@
+//go:build local
+
+package toss_test
+
+const localBuild = true
