@@ -60,6 +60,9 @@ const (
 	page    = 200
 )
 
+// longestIdle is the furthest that a tick without anything in the index looks ahead.
+const longestIdle = 30 * 24 * time.Hour
+
 // cursor is how far a shard was handed over: the sort key of the last one.
 type cursor struct {
 	At string `json:"at"`
@@ -81,7 +84,7 @@ func (f *Fanout) Tick(ctx context.Context) (Report, error) {
 	now := f.Clock.Now()
 	var report Report
 	var failed error
-	next := now.Add(24 * time.Hour)
+	next := now.Add(longestIdle)
 	for _, line := range f.Lines {
 		left := line.PerMinute
 		for i := range int(f.Shards) {

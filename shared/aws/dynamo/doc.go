@@ -35,6 +35,35 @@
 // so that it is small and is written only when an entry changes. It is sparse: a
 // Replace puts the whole item, so an entry goes when Index is nil.
 //
+// # Items
+//
+// Every pk begins with project#environment#, which the list leaves out.
+//
+//	table          pk                     sk                 item                             written by
+//	orders         <store>_<order>                           a store's order: what it granted  purchase: Insert; Replace when refunded
+//	orders         gl_<hash>                                 a charge: attempt of a period     billing: Insert is the claim; Replace closes it
+//	purchases      <store>#<line>                            who owns a line, how it stands    purchase: Insert, Replace
+//	customers      cus_<hash>             #head              sources, number of last event     purchase, billing, web: with each event
+//	customers      cus_<hash>             #profile           the person                        with the customer; web
+//	customers      cus_<hash>             #wallet#<currency> open lots, debt                   purchase
+//	customers      cus_<hash>             event#<12 digits>  what is told to others            with the head, Insert
+//	customers      alias#<kind>#<value>   alias              which customer that is            Insert
+//	subscriptions  <id>                                      an agreement; indexed while it    billing: Insert, Replace; Remove when
+//	                                                         has a next step                   the card is refused at once
+//	subscriptions  cursor#<gateway>#<n>                      how far a shard was handed over   billing.Fanout: Insert, Replace
+//
+// The index due has the partition <gateway>#<shard> and sorts by <instant to the
+// second>#<id>.
+//
+// A claim of a purchase reads the customer's partition (1), the order and the line (2)
+// and writes order, line, head and event, and the wallet if it is a consumable, in one
+// transaction: 8 or 10. The customer's first one also writes profile and two aliases.
+// A duplicate reads an order and the customer's partition and writes nothing.
+//
+// A charge that succeeds reads the subscription twice (0.5 and 1) and the customer's
+// partition (1), and writes 8: the claim 1, the close 1, and 6 for subscription, head
+// and event in one transaction, which moves the index entry (2).
+//
 // # Conditions
 //
 //	Insert    attribute_not_exists(pk)

@@ -1,0 +1,262 @@
+package journeys
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Teller runs journeys against a stack.
+type Teller struct {
+	URL    string // of the API
+	SimURL string
+	Log    func(format string, args ...any) // may be nil
+
+	client http.Client
+	keys   struct{ PublicKey, SecretKey string }
+	kept   map[string]string
+}
+
+const (
+	// longestAnswer bounds one request; a clock that moves by years takes its time.
+	longestAnswer = 10 * time.Minute
+	// eventuallyWithin bounds how long an "eventually" is asked again, in real time.
+	eventuallyWithin = 3 * time.Minute
+)
+
+// Run tells one journey. The error names the line at which it went otherwise.
+func (t *Teller) Run(ctx context.Context, text string) error {
+	t.client.Timeout = longestAnswer
+	t.kept = map[string]string{}
+	got, err := t.ask(ctx, request{method: http.MethodGet, path: "/_local/keys"})
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal([]byte(got.text), &t.keys); err != nil {
+		return err
+	}
+	lines := parse(text)
+	for i := 0; i < len(lines); {
+		n, err := t.line(ctx, lines[i:])
+		if err != nil {
+			return fmt.Errorf("line %d: %s: %w", lines[i+n].number, lines[i+n].text, err)
+		}
+		i += n
+	}
+	return nil
+}
+
+// line does the first of lines with the expectations that belong to it, and returns how
+// many lines that were; with an error, which of them it was.
+func (t *Teller) line(ctx context.Context, lines []line) (int, error) {
+	words := lines[0].words
+	switch words[0] {
+	case "clock":
+		return 1, t.moveClock(ctx, words)
+	case "effects":
+		return 1, t.effects(ctx, words)
+	case "queues":
+		return 1, t.queuesAreEmpty(ctx)
+	}
+	r, ok := parseRequest(t.fill(lines[0].text))
+	if !ok {
+		return 0, errors.New("nobody knows what this line means")
+	}
+	if t.Log != nil {
+		t.Log("%s", lines[0].text)
+	}
+	n := 1
+	for n < len(lines) && (lines[n].words[0] == "expect" || lines[n].words[0] == "keep") {
+		n++
+	}
+	return t.answered(ctx, r, lines[:n])
+}
+
+// answered makes a request as often as it says and holds each answer to its expectations.
+func (t *Teller) answered(ctx context.Context, r request, lines []line) (int, error) {
+	end := time.Now().Add(eventuallyWithin)
+	for {
+		answers, errs := make([]response, r.times), make([]error, r.times)
+		var all sync.WaitGroup
+		for i := range r.times {
+			all.Go(func() { answers[i], errs[i] = t.ask(ctx, r) })
+		}
+		all.Wait()
+		if err := errors.Join(errs...); err != nil {
+			return 0, err
+		}
+		at, err := t.check(answers, lines)
+		if err == nil || !r.eventually || time.Now().After(end) {
+			return at, err
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+func (t *Teller) check(answers []response, lines []line) (int, error) {
+	for i, l := range lines[1:] {
+		words := parse(t.fill(l.text))[0].words
+		for _, a := range answers {
+			if words[0] == "expect" {
+				if err := a.fits(words); err != nil {
+					return i + 1, err
+				}
+				continue
+			}
+			v, ok := at(a.body, words[3])
+			if !ok {
+				return i + 1, fmt.Errorf("there is none in %s", a.text)
+			}
+			t.kept[words[1]] = fmt.Sprint(v)
+		}
+	}
+	return len(lines), nil
+}
+
+func (t *Teller) fill(text string) string {
+	for name, value := range t.kept {
+		text = strings.ReplaceAll(text, "{"+name+"}", value)
+	}
+	return text
+}
+
+// ask makes one request.
+func (t *Teller) ask(ctx context.Context, r request) (response, error) {
+	base := t.URL
+	if strings.HasPrefix(r.path, "/_sim/") {
+		base = t.SimURL
+	}
+	q, err := http.NewRequestWithContext(ctx, r.method, base+r.path, strings.NewReader(r.body))
+	if err != nil {
+		return response{}, err
+	}
+	if r.body != "" {
+		q.Header.Set("Content-Type", "application/json")
+	}
+	if err := t.sign(ctx, q, r.as); err != nil {
+		return response{}, err
+	}
+	answer, err := t.client.Do(q)
+	if err != nil {
+		return response{}, err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return response{}, err
+	}
+	got := response{status: answer.StatusCode, text: string(bytes.TrimSpace(body))}
+	_ = json.Unmarshal(body, &got.body) // no JSON is a nil body, which fits no expectation
+	return got, nil
+}
+
+// sign puts the credentials of "as …" on a request.
+func (t *Teller) sign(ctx context.Context, q *http.Request, as string) error {
+	who, customer, _ := strings.Cut(as, " for ")
+	if customer != "" {
+		q.Header.Set("X-Customer-Id", customer)
+	}
+	switch who {
+	case "":
+	case "server":
+		q.Header.Set("Authorization", "Bearer "+t.keys.SecretKey)
+	case "app":
+		q.Header.Set("Authorization", "Bearer "+t.keys.PublicKey)
+	default:
+		body, _ := json.Marshal(map[string]string{"customerId": who})
+		got, err := t.ask(ctx, request{method: http.MethodPost, path: "/_local/token", body: string(body)})
+		if err != nil {
+			return err
+		}
+		token, _ := at(got.body, ".token")
+		q.Header.Set("Authorization", fmt.Sprintf("Bearer %v", token))
+	}
+	return nil
+}
+
+func (t *Teller) now(ctx context.Context) (time.Time, error) {
+	got, err := t.ask(ctx, request{method: http.MethodGet, path: "/_local/clock"})
+	if err != nil {
+		return time.Time{}, err
+	}
+	now, _ := at(got.body, ".now")
+	return instant(now)
+}
+
+func (t *Teller) moveClock(ctx context.Context, words []string) error {
+	by := words[len(words)-1]
+	if words[1] == "until" {
+		until, err := time.Parse(time.RFC3339, by)
+		if err != nil {
+			return err
+		}
+		now, err := t.now(ctx)
+		if err != nil {
+			return err
+		}
+		if by = until.Sub(now).String(); until.Before(now) {
+			return fmt.Errorf("it is %v already", now)
+		}
+	}
+	body, _ := json.Marshal(map[string]string{"advance": by})
+	got, err := t.ask(ctx, request{method: http.MethodPost, path: "/_local/clock", body: string(body)})
+	if err == nil && got.status != http.StatusOK {
+		err = fmt.Errorf("status %d: %s", got.status, got.text)
+	}
+	return err
+}
+
+// effects counts the entries of a kind in a simulator's log.
+func (t *Teller) effects(ctx context.Context, words []string) error {
+	count, after := 0, "0"
+	for {
+		got, err := t.ask(ctx, request{method: http.MethodGet, path: "/_sim/" + words[1] + "/effects?after=" + url.QueryEscape(after)})
+		if err != nil {
+			return err
+		}
+		list, _ := at(got.body, ".effects")
+		entries, _ := list.([]any)
+		for _, e := range entries {
+			if kind, _ := at(e, ".kind"); kind == words[2] {
+				count++
+			}
+		}
+		next, more := at(got.body, ".next")
+		if !more || len(entries) == 0 {
+			break
+		}
+		after = fmt.Sprint(next)
+	}
+	if fmt.Sprint(count) != words[4] {
+		return fmt.Errorf("there are %d", count)
+	}
+	return nil
+}
+
+func (t *Teller) queuesAreEmpty(ctx context.Context) error {
+	got, err := t.ask(ctx, request{method: http.MethodGet, path: "/_local/queues"})
+	if err != nil {
+		return err
+	}
+	list, _ := at(got.body, ".queues")
+	queues, _ := list.([]any)
+	for _, q := range queues {
+		for _, count := range []string{".visible", ".inFlight", ".deadLetters"} {
+			if n, _ := at(q, count); n != float64(0) {
+				return fmt.Errorf("%s", got.text)
+			}
+		}
+	}
+	if len(queues) == 0 {
+		return errors.New("there are no queues")
+	}
+	return nil
+}
