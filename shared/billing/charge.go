@@ -52,6 +52,9 @@ type Charge struct {
 	// LastSentAt and Sends count what went out under this order.
 	LastSentAt time.Time `json:"lastSentAt,omitzero"`
 	Sends      int       `json:"sends,omitempty"`
+	// Unsure says that a send before the last one may have taken money, so that what is
+	// surely true of the last decides nothing.
+	Unsure bool `json:"unsure,omitempty"`
 	// Final says that the gateway will answer the last send the same for ever.
 	Final bool `json:"final,omitempty"`
 	// AbsentSince is since when look-ups have found no payment after the last send.
@@ -95,6 +98,7 @@ func (c Charge) sending(now time.Time, lease time.Duration) Charge {
 	if c.SentAt.IsZero() {
 		c.SentAt = now
 	}
+	c.Unsure = c.Unsure || c.open()
 	c.State, c.LastSentAt, c.Lease, c.AbsentSince, c.Final = Sending, now, now.Add(lease), time.Time{}, false
 	c.Sends++
 	return c
@@ -110,10 +114,27 @@ func (c Charge) after(o Outcome, now time.Time) Charge {
 	case Refused:
 		c.State, c.SettledAt, c.Code, c.Class, c.Sealed = Declined, now, o.Code, o.Class, nil
 	case NotMade:
-		c.State, c.Code, c.Sealed = Void, o.Code, nil
+		if c.Unsure {
+			c.State, c.Code = Unknown, o.Code
+			break
+		}
+		c = c.void(o.Code)
 	case Unclear, Absent:
 		c.State, c.Code, c.Final = Unknown, o.Code, o.Final
 	}
+	return c
+}
+
+// settledAs is the charge, as somebody else wrote it, with the final outcome of ours.
+func (c Charge) settledAs(ours Charge) Charge {
+	c.State, c.SettledAt, c.Code, c.Class, c.Payment = ours.State, ours.SettledAt, ours.Code, ours.Class, ours.Payment
+	c.Lease, c.Sealed = time.Time{}, nil
+	return c
+}
+
+// void is the charge once it is sure that nothing under it was executed.
+func (c Charge) void(code string) Charge {
+	c.State, c.Code, c.Sealed, c.Lease, c.Unsure = Void, code, nil, time.Time{}, false
 	return c
 }
 
@@ -190,7 +211,7 @@ func (c Charge) resolve(o Outcome, wanted bool, now time.Time) (Charge, Verdict)
 		none.Code, none.Class = NoPaymentFound, Passing
 		return c.after(none, now), Close
 	default:
-		return c.after(Outcome{Result: NotMade, Code: NoPaymentFound}, now), Close
+		return c.void(NoPaymentFound), Close
 	}
 }
 

@@ -102,15 +102,18 @@ func (s Subscription) calendar() schedule.Schedule {
 	return c
 }
 
-// chargeable says whether an attempt may be made at all.
-func (s Subscription) chargeable() bool {
+// ended says that no attempt will be made of itself any more.
+func (s Subscription) ended() bool {
 	switch s.State {
-	case StatePending, StateActive, StatePastDue:
-		return len(s.BillingKey) > 0
 	case StateUnpaid, StateCancelled:
+		return true
+	case StatePending, StateActive, StatePastDue:
 	}
 	return false
 }
+
+// chargeable says whether an attempt may be made at all.
+func (s Subscription) chargeable() bool { return !s.ended() && len(s.BillingKey) > 0 }
 
 // lapsed says that the next period is due already, so that this one is not asked for any
 // more: two periods are never charged at once.
