@@ -64,7 +64,8 @@ type Options struct {
 // Stack is a running one.
 type Stack struct {
 	options  Options
-	folder   string // of this run
+	folder   string   // of this run
+	alive    *os.File // locked as long as this run lives
 	template *template.Template
 	journal  *journal
 
@@ -134,8 +135,8 @@ func (s *Stack) start(ctx context.Context) (err error) {
 	if s.listener, err = listen(ctx, o.Port, "GRANTLINE_PORT"); err != nil {
 		return err
 	}
-	if s.folder, err = os.MkdirTemp("", "grantline-local-"); err != nil {
-		return fmt.Errorf("stack: %w", err)
+	if err := s.newFolder(); err != nil {
+		return err
 	}
 	if s.journal, err = newJournal(o.Log, o.Out, filepath.Join(s.folder, "functions.log")); err != nil {
 		return err
@@ -354,10 +355,7 @@ func (s *Stack) close() error {
 	if s.journal != nil {
 		failures = append(failures, s.journal.close())
 	}
-	if s.folder != "" {
-		failures = append(failures, os.RemoveAll(s.folder))
-	}
-	return errors.Join(failures...)
+	return errors.Join(append(failures, s.removeFolder())...)
 }
 
 // listen binds a port of this machine only; variable is what moves it.

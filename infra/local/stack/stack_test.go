@@ -474,6 +474,45 @@ func processesOf(t *testing.T, folder string) []string {
 	return found
 }
 
+func TestTheFolderOfAKilledRunIsClearedAwayByTheNext(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	dead, strange := filepath.Join(os.TempDir(), "grantline-local-dead"), filepath.Join(os.TempDir(), "grantline-local-strange")
+	live := filepath.Join(os.TempDir(), "grantline-local-live")
+	for _, folder := range []string{dead, strange, live} {
+		if err := os.Mkdir(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, folder := range []string{dead, live} {
+		file, err := os.Create(filepath.Join(folder, ".alive"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = file.Close() }()
+		if folder == live {
+			if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	// The simulators' port is taken, so the start goes as far as its folder and no further.
+	if _, err := stack.Start(t.Context(), stack.Options{Root: "testdata", SimPort: taken.Addr().(*net.TCPAddr).Port}); err == nil {
+		t.Error("got no error, want one")
+	}
+	left, err := filepath.Glob(os.TempDir() + "/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{live, strange}; !slices.Equal(left, want) {
+		t.Errorf("got %v left, want %v", left, want)
+	}
+}
+
 func TestATakenPortIsSaidInOneLine(t *testing.T) {
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

@@ -139,6 +139,9 @@ func Fetch(ctx context.Context, dir string, out io.Writer) error {
 }
 
 func (s Server) fetch(ctx context.Context, dir string) (err error) {
+	if dir, err = filepath.Abs(dir); err != nil { // Maven takes a relative path from the pom's folder
+		return fmt.Errorf("tools: %w", err)
+	}
 	work, err := os.MkdirTemp(dir, unfinished)
 	if err != nil {
 		return fmt.Errorf("tools: %w", err)

@@ -27,9 +27,11 @@ func machine(t *testing.T, programs map[string]string) {
 
 func java(version string) string { return `echo 'openjdk version "` + version + `" 2025-04-15' >&2` }
 
-// fetch plays Maven: it counts its calls and writes a jar where it is told to.
+// fetch plays Maven: it counts its calls and writes a jar where it is told to, which like
+// Maven it takes from the pom's folder.
 const fetch = `
 echo x >> "$COUNT"
+pom="$4"; cd "${pom%/*}"
 for a in "$@"; do case "$a" in -DoutputDirectory=*) out="${a#-DoutputDirectory=}";; esac; done
 /bin/mkdir -p "$out" && echo jar > "$out/a.jar"`
 
@@ -67,7 +69,8 @@ func TestServersAreFetchedOnceHoweverManyStart(t *testing.T) {
 	machine(t, map[string]string{"mvn": fetch})
 	count := filepath.Join(t.TempDir(), "count")
 	t.Setenv("COUNT", count)
-	dir := filepath.Join(t.TempDir(), ".tools")
+	t.Chdir(t.TempDir())
+	dir := ".tools"
 	leftover := filepath.Join(dir, ".fetching-1")
 	if err := os.MkdirAll(leftover, 0o700); err != nil {
 		t.Fatal(err)
