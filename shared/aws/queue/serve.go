@@ -106,7 +106,7 @@ func Handler[T any](work func(ctx context.Context, message T) error, o Options) 
 				level = slog.LevelWarn
 			}
 			o.Log.Log(ctx, level, "A message failed and comes again.",
-				"message", record.MessageId, "received", record.Attributes["ApproximateReceiveCount"], "error", err.Error())
+				"messageId", record.MessageId, "received", record.Attributes["ApproximateReceiveCount"], "error", err.Error())
 			if record.MessageId == "" {
 				return events.SQSEventResponse{}, errNoID
 			}
@@ -129,7 +129,7 @@ func before(ctx context.Context, d time.Duration) (context.Context, context.Canc
 func one[T any](ctx context.Context, work func(context.Context, T) error, record events.SQSMessage, log *slog.Logger) (err error) {
 	defer func() {
 		if recovered := recover(); recovered != nil {
-			setting.LogPanic(ctx, log, "The work on a message panicked.", recovered, "message", record.MessageId)
+			setting.LogPanic(ctx, log, "The work on a message panicked.", recovered, "messageId", record.MessageId)
 			err = errPanic
 		}
 	}()

@@ -147,7 +147,7 @@ func TestPoisonIsNamedByItsIDAndNeverShown(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("failed (-want +got):\n%s", diff)
 	}
-	if strings.Contains(log.String(), "secret") || !strings.Contains(log.String(), "message=m0") || !strings.Contains(log.String(), "received=3") {
+	if strings.Contains(log.String(), "secret") || !strings.Contains(log.String(), "messageId=m0") || !strings.Contains(log.String(), "received=3") {
 		t.Errorf("the log is %q, want ids and receive counts without bodies", log.String())
 	}
 }

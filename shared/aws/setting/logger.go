@@ -15,6 +15,7 @@ import (
 // (timestamp, level, message), the invocation's requestId on what is logged with its
 // context, and the level of AWS_LAMBDA_LOG_LEVEL. Unlike the runtime library's own it
 // writes JSON whatever AWS_LAMBDA_LOG_FORMAT says, so that a log reads the same everywhere.
+// What is logged beside must not use those four names, nor time and msg.
 func Logger() *slog.Logger { return LoggerTo(os.Stdout, os.Getenv("AWS_LAMBDA_LOG_LEVEL")) }
 
 // LoggerTo is Logger with another writer and level, one of Lambda's: TRACE, DEBUG, INFO,
