@@ -61,7 +61,15 @@ type Function struct {
 	Environment []string // NAME=value; the Runtime API's address is added
 	Timeout     time.Duration
 	Concurrency int // most events in flight at once, at least 1
+	// Queue has events beyond the concurrency wait. It is for a function without reserved
+	// concurrency, which is limited only by what this machine can carry; with a reservation
+	// they are throttled, as they are in Lambda.
+	Queue bool
 }
+
+// MaxQueued is how many events may wait for a function: Lambda would throttle at the
+// account's concurrency, which is 1,000 unless raised (Lambda quotas).
+const MaxQueued = 1000
 
 // MaxPayload is the most that an event or an answer may have (Lambda quotas).
 const MaxPayload = 6 << 20

@@ -80,6 +80,11 @@ type harness struct {
 
 func start(t *testing.T, act string, timeout time.Duration, concurrency int) *harness {
 	t.Helper()
+	return open(t, lambda.Function{Environment: []string{"ACT_AS=" + act, "VARIABLE=value"}, Timeout: timeout, Concurrency: concurrency})
+}
+
+func open(t *testing.T, f lambda.Function) *harness {
+	t.Helper()
 	program, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -91,9 +96,8 @@ func start(t *testing.T, act string, timeout time.Duration, concurrency int) *ha
 	h := &harness{}
 	starter := process.NewStarter()
 	t.Cleanup(starter.Close)
-	h.Service, err = lambda.Start([]lambda.Function{{
-		Name: "f", Program: bootstrap, Environment: []string{"ACT_AS=" + act, "VARIABLE=value"}, Timeout: timeout, Concurrency: concurrency,
-	}}, starter, func(function string, line []byte) {
+	f.Name, f.Program = "f", bootstrap
+	h.Service, err = lambda.Start([]lambda.Function{f}, starter, func(function string, line []byte) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.lines = append(h.lines, function+"|"+string(line))
@@ -214,6 +218,36 @@ func TestEventsBeyondTheConcurrencyAreThrottled(t *testing.T) {
 			t.Fatalf("got %v, want none", err)
 		}
 	}
+}
+
+func TestEventsOfAFunctionWithoutReservationWaitForTheMachine(t *testing.T) {
+	h := open(t, lambda.Function{Environment: []string{"ACT_AS=function"}, Timeout: time.Minute, Concurrency: 2, Queue: true})
+	dir := t.TempDir()
+	var group sync.WaitGroup
+	for i := range 6 {
+		group.Go(func() {
+			if _, err := h.call(t, request{Do: "wait", File: fmt.Sprintf("%s/%d", dir, i)}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for i := range 6 { // each that is at it is let go, until all have been
+		var here []string
+		eventually(t, fmt.Sprintf("event %d", i), func() bool {
+			here, _ = filepath.Glob(dir + "/*.here")
+			return len(here) > 0
+		})
+		if got := len(h.Processes("f")); got > 2 {
+			t.Errorf("got %d environments, want at most 2", got)
+		}
+		if err := os.Remove(here[0]); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(strings.TrimSuffix(here[0], ".here"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	group.Wait()
 }
 
 func TestFailuresAreToldApart(t *testing.T) {

@@ -19,6 +19,7 @@ type pool struct {
 	mu       sync.Mutex
 	workers  map[string]*worker // all, by id
 	idle     []*worker          // asking for an event; the last was used last, and is used first
+	queued   []*event           // beyond the concurrency; see Function.Queue
 	waiting  []*event           // for an environment that has answered and not yet asked again
 	coming   int                // how many such environments there are
 	inFlight int                // events, which is what concurrency counts; not environments
@@ -57,18 +58,30 @@ type outcome struct {
 // An event waits this long for an environment that has just answered, before it gets a new one.
 const comingBack = 100 * time.Millisecond
 
-// take finds or starts an environment for an event.
+// take lets an event in, or throttles it.
 func (p *pool) take(payload []byte) (*event, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
 	case p.closed:
 		return nil, ErrClosed
-	case p.inFlight >= max(1, p.function.Concurrency):
+	case p.full() && (!p.function.Queue || len(p.queued) >= MaxQueued):
 		return nil, ErrThrottled
 	}
-	p.inFlight++
 	e := &event{id: newID(), payload: payload, done: make(chan outcome, 1)}
+	if p.full() {
+		p.queued = append(p.queued, e)
+	} else {
+		p.dispatch(e)
+	}
+	return e, nil
+}
+
+func (p *pool) full() bool { return p.inFlight >= max(1, p.function.Concurrency) }
+
+// dispatch finds or starts an environment for e. The caller holds mu.
+func (p *pool) dispatch(e *event) {
+	p.inFlight++
 	switch {
 	case len(p.idle) > 0:
 		w := p.idle[len(p.idle)-1]
@@ -81,7 +94,6 @@ func (p *pool) take(payload []byte) (*event, error) {
 	default:
 		p.begin(e)
 	}
-	return e, nil
 }
 
 func (p *pool) waitNoMore(e *event) {
@@ -111,6 +123,11 @@ func (p *pool) finish(e *event, o outcome) {
 	}
 	p.inFlight--
 	e.done <- o
+	if len(p.queued) > 0 && !p.full() {
+		next := p.queued[0]
+		p.queued = p.queued[1:]
+		p.dispatch(next)
+	}
 }
 
 // run is the life of one process.
@@ -214,6 +231,10 @@ func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
+	for _, e := range p.queued {
+		e.done <- outcome{err: ErrClosed}
+	}
+	p.queued = nil
 	for _, e := range p.waiting {
 		p.finish(e, outcome{err: ErrClosed})
 	}

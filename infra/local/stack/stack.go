@@ -57,7 +57,8 @@ type Options struct {
 	Out io.Writer
 	// Log gets every line that functions write; nil is the file functions.log of the run's folder.
 	Log io.Writer
-	// Concurrency is the most events in flight of a function without a reservation; 0 is 50.
+	// Concurrency is the most events in flight of a function without a reservation, and others
+	// wait; 0 is 50.
 	Concurrency int
 }
 
@@ -216,7 +217,8 @@ func (s *Stack) runFunctions() error {
 			concurrency = f.Concurrency
 		}
 		functions = append(functions, lambda.Function{
-			Name: f.Name, Program: s.program(f), Environment: environment, Timeout: f.Timeout, Concurrency: concurrency,
+			Name: f.Name, Program: s.program(f), Environment: environment, Timeout: f.Timeout,
+			Concurrency: concurrency, Queue: f.Concurrency <= 0,
 		})
 	}
 	var err error
