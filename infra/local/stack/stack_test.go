@@ -1,15 +1,12 @@
 package stack_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httputil"
 	"net/url"
 	"os"
 	"os/exec"
@@ -388,161 +385,5 @@ func TestTheRunnersOwnRoutes(t *testing.T) {
 		if status, text := call(t, row.method, s.URL()+"/_local/"+row.path, row.body); status != row.status || !strings.Contains(text, `"message"`) {
 			t.Errorf("%s %s %.40s: got %d %s, want %d and a message", row.method, row.path, row.body, status, text, row.status)
 		}
-	}
-}
-
-func TestASecondStackSharesNothingAndLeavesNothing(t *testing.T) {
-	first := running(t)
-	o := options()
-	var calls atomic.Int64
-	o.DynamoDBProxy = func(target *url.URL) http.Handler {
-		proxy := httputil.NewSingleHostReverseProxy(target)
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			calls.Add(1)
-			proxy.ServeHTTP(w, r)
-		})
-	}
-	outside := map[string]string{
-		"JWT_ISSUER": "https://id.example.com", "TOSS_SECRET_KEY": "brought", "TOSS_API_URL": "http://127.0.0.1:9",
-		"SECRET_KEYS": "other/production=sk_x, default/production=sk_mine",
-	}
-	o.Outside = func(name string) (string, bool) { value, ok := outside[name]; return value, ok }
-	o.Variables = map[string]string{"EXTRA": "more"}
-	var log bytes.Buffer
-	o.Log = &log
-	second, err := stack.Start(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = second.Close() }() // where the test ends early
-	call(t, "POST", second.URL()+"/put", "second only")
-	if got := notes(t, second, "second"); !slices.Equal(got, []string{"only"}) || calls.Load() < 2 {
-		t.Errorf("got %v by way of %d calls of the proxy, want one note by 2 or more", got, calls.Load())
-	}
-	if got := notes(t, first, "second"); len(got) != 0 {
-		t.Errorf("in the first stack: got %v, want none", got)
-	}
-	variables := get[info](t, "GET", second.URL()+"/info", "").Variables
-	for name, want := range map[string]string{
-		"JWT_ISSUER": "https://id.example.com", "TOSS_SECRET_KEY": "brought", "TOSS_API_URL": "http://127.0.0.1:9",
-		"SECRET_KEYS": outside["SECRET_KEYS"], "EXTRA": "more", "JWT_KEYS_URL": "",
-	} {
-		if variables[name] != want {
-			t.Errorf("%s: got %q, want %q", name, variables[name], want)
-		}
-	}
-	if status, text := call(t, "POST", second.URL()+"/_local/token", `{"customerId":"jane"}`); status != http.StatusConflict {
-		t.Errorf("got %d %s, want 409", status, text)
-	}
-	if _, secret := second.Keys("production"); secret != "sk_mine" {
-		t.Errorf("got secret key %q, want the one brought", secret)
-	}
-	folder := second.Folder()
-	if got := len(processesOf(t, folder)); got < 3 {
-		t.Errorf("got %d processes, want two servers and a function", got)
-	}
-	if err := second.Close(); err != nil {
-		t.Error(err)
-	}
-	if got := processesOf(t, folder); len(got) != 0 {
-		t.Errorf("got processes %v, want none", got)
-	}
-	if _, err := os.Stat(folder); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("%s: got %v, want that it is gone", folder, err)
-	}
-	if status, _ := call(t, "GET", first.URL()+"/_local/health", ""); status != http.StatusOK {
-		t.Errorf("the first stack: got %d, want it up", status)
-	}
-}
-
-// processesOf finds the processes of a run by its folder, which all of them are told.
-func processesOf(t *testing.T, folder string) []string {
-	t.Helper()
-	all, err := filepath.Glob("/proc/[0-9]*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var found []string
-	for _, p := range all {
-		environ, _ := os.ReadFile(p + "/environ")
-		cmdline, _ := os.ReadFile(p + "/cmdline")
-		cwd, _ := os.Readlink(p + "/cwd")
-		if bytes.Contains(environ, []byte(folder)) || bytes.Contains(cmdline, []byte(folder)) || strings.HasPrefix(cwd, folder) {
-			found = append(found, filepath.Base(p))
-		}
-	}
-	return found
-}
-
-func TestTheFolderOfAKilledRunIsClearedAwayByTheNext(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir())
-	dead, strange := filepath.Join(os.TempDir(), "grantline-local-dead"), filepath.Join(os.TempDir(), "grantline-local-strange")
-	live := filepath.Join(os.TempDir(), "grantline-local-live")
-	for _, folder := range []string{dead, strange, live} {
-		if err := os.Mkdir(folder, 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, folder := range []string{dead, live} {
-		file, err := os.Create(filepath.Join(folder, ".alive"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = file.Close() }()
-		if folder == live {
-			if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = taken.Close() }()
-	// The simulators' port is taken, so the start goes as far as its folder and no further.
-	if _, err := stack.Start(t.Context(), stack.Options{Root: "testdata", SimPort: taken.Addr().(*net.TCPAddr).Port}); err == nil {
-		t.Error("got no error, want one")
-	}
-	left, err := filepath.Glob(os.TempDir() + "/*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := []string{live, strange}; !slices.Equal(left, want) {
-		t.Errorf("got %v left, want %v", left, want)
-	}
-}
-
-func TestATakenPortIsSaidInOneLine(t *testing.T) {
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	port := l.Addr().(*net.TCPAddr).Port
-	for variable, o := range map[string]stack.Options{
-		"GRANTLINE_PORT":     {Root: "testdata", Port: port},
-		"GRANTLINE_SIM_PORT": {Root: "testdata", SimPort: port},
-	} {
-		_, err := stack.Start(t.Context(), o)
-		want := fmt.Sprintf("port %d is taken; stop what uses it or set %s to another", port, variable)
-		if err == nil || err.Error() != want {
-			t.Errorf("got %v, want %s", err, want)
-		}
-	}
-}
-
-func TestAFunctionThatDoesNotCompileIsSaid(t *testing.T) {
-	needJava(t)
-	root := t.TempDir()
-	text := "Resources: {F: {Type: AWS::Serverless::Function, Properties: {CodeUri: functions/none/}}}"
-	if err := os.WriteFile(filepath.Join(root, "template.yaml"), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	o := options()
-	o.Root = root
-	_, err := stack.Start(t.Context(), o)
-	if err == nil || !strings.Contains(err.Error(), "building the functions") {
-		t.Errorf("got %v, want that the build failed", err)
 	}
 }
