@@ -60,11 +60,11 @@ func (t *Teller) line(ctx context.Context, lines []line) (int, error) {
 	words := lines[0].words
 	switch words[0] {
 	case "clock":
-		return 1, t.moveClock(ctx, words)
+		return alone(t.moveClock(ctx, words))
 	case "effects":
-		return 1, t.effects(ctx, words)
+		return alone(t.effects(ctx, words))
 	case "queues":
-		return 1, t.queuesAreEmpty(ctx)
+		return alone(t.queuesAreEmpty(ctx))
 	}
 	r, ok := parseRequest(t.fill(lines[0].text))
 	if !ok {
@@ -78,6 +78,14 @@ func (t *Teller) line(ctx context.Context, lines []line) (int, error) {
 		n++
 	}
 	return t.answered(ctx, r, lines[:n])
+}
+
+// alone is a line to which no other belongs.
+func alone(err error) (int, error) {
+	if err != nil {
+		return 0, err
+	}
+	return 1, nil
 }
 
 // answered makes a request as often as it says and holds each answer to its expectations.
@@ -191,10 +199,14 @@ func (t *Teller) now(ctx context.Context) (time.Time, error) {
 	return instant(now)
 }
 
+// furthestMove is how far the runner moves the clock at once.
+const furthestMove = 87_600 * time.Hour
+
 func (t *Teller) moveClock(ctx context.Context, words []string) error {
-	by := words[len(words)-1]
+	var by time.Duration
+	var err error
 	if words[1] == "until" {
-		until, err := time.Parse(time.RFC3339, by)
+		until, err := time.Parse(time.RFC3339, words[2])
 		if err != nil {
 			return err
 		}
@@ -202,16 +214,25 @@ func (t *Teller) moveClock(ctx context.Context, words []string) error {
 		if err != nil {
 			return err
 		}
-		if by = until.Sub(now).String(); until.Before(now) {
+		if by = until.Sub(now); by < 0 {
 			return fmt.Errorf("it is %v already", now)
 		}
+	} else if by, err = time.ParseDuration(words[1]); err != nil {
+		return err
 	}
-	body, _ := json.Marshal(map[string]string{"advance": by})
-	got, err := t.ask(ctx, request{method: http.MethodPost, path: "/_local/clock", body: string(body)})
-	if err == nil && got.status != http.StatusOK {
-		err = fmt.Errorf("status %d: %s", got.status, got.text)
+	for by > 0 {
+		step := min(by, furthestMove)
+		by -= step
+		body, _ := json.Marshal(map[string]string{"advance": step.String()})
+		got, err := t.ask(ctx, request{method: http.MethodPost, path: "/_local/clock", body: string(body)})
+		if err != nil {
+			return err
+		}
+		if got.status != http.StatusOK {
+			return fmt.Errorf("status %d: %s", got.status, got.text)
+		}
 	}
-	return err
+	return nil
 }
 
 // effects counts the entries of a kind in a simulator's log.
