@@ -66,6 +66,18 @@ const longestIdle = 30 * 24 * time.Hour
 // cursor is how far a shard was handed over: the sort key of the last one.
 type cursor struct {
 	At string `json:"at"`
+	// Again is how far what is overdue has been handed over again, "" between two rounds.
+	// A round goes on from there with each tick, so that what never works is passed over
+	// and does not keep what was lost behind it.
+	Again string `json:"again,omitempty"`
+}
+
+// beyond is the first sort key that can follow one of the index: no id has a '!'.
+func beyond(sort string) string {
+	if sort == "" {
+		return ""
+	}
+	return sort + "!"
 }
 
 // Report is what a tick did.
@@ -78,8 +90,8 @@ type Report struct {
 	IdleUntil *time.Time `json:"idleUntil,omitempty"`
 }
 
-// Tick hands over what is due now. Every quarter of an hour it also hands over again
-// what has been due for longer than that and is still not done.
+// Tick hands over what is due now. Every quarter of an hour it also begins to hand over
+// again what has been due for longer than that and is still not done.
 func (f *Fanout) Tick(ctx context.Context) (Report, error) {
 	now := f.Clock.Now()
 	var report Report
@@ -89,7 +101,7 @@ func (f *Fanout) Tick(ctx context.Context) (Report, error) {
 		left := line.PerMinute
 		for i := range int(f.Shards) {
 			// Another shard begins each minute, so that pacing starves none.
-			shard := (i + now.Minute()) % int(f.Shards)
+			shard := (i + int(now.Unix()/60)) % int(f.Shards)
 			sent, err := f.shard(ctx, line, shard, now, left)
 			left -= sent
 			report.Sent += sent
@@ -104,7 +116,7 @@ func (f *Fanout) Tick(ctx context.Context) (Report, error) {
 	if next.After(now) && failed == nil {
 		report.IdleUntil = &next
 	} else {
-		report.Behind = int(now.Sub(next).Seconds())
+		report.Behind = max(0, int(now.Sub(next).Seconds()))
 	}
 	return report, failed
 }
@@ -143,23 +155,43 @@ func (f *Fanout) shard(ctx context.Context, line Line, shard int, now time.Time,
 		behind = dueSort(last.Add(-overlap), "")
 	}
 	// What was lost comes first, within a tenth of the pace; then what is newly due; then,
-	// with what is left of the pace, what may have come in behind the cursor.
-	sent := 0
-	if at.At != "" && now.Minute()%int(overdue/time.Minute) == 0 {
-		until := min(behind, dueSort(now.Add(-overdue), ""))
-		if sent, _, err = f.hand(ctx, line, shard, "", until, (most+9)/10); err != nil {
-			return sent, err
+	// with what is left of the pace, what may have come in behind the cursor, and what
+	// more was lost.
+	was, sent := at, 0
+	overdueBy := min(at.At, dueSort(now.Add(-overdue), ""))
+	round := at.At != "" && (at.Again != "" || now.Minute()%int(overdue/time.Minute) == 0)
+	again := func(most int) error {
+		if !round || most <= 0 {
+			return nil
 		}
+		n, last, err := f.hand(ctx, line, shard, beyond(at.Again), overdueBy, most)
+		sent += n
+		if last != "" {
+			at.Again = last
+		}
+		if err == nil && n < most {
+			at.Again, round = "", false
+		}
+		return err
 	}
-	more, last, err := f.hand(ctx, line, shard, at.At, dueSort(now.Truncate(time.Second), "~"), most-sent)
-	sent += more
-	if err == nil && at.At != "" {
-		more, _, err = f.hand(ctx, line, shard, behind, at.At, most-sent)
+	if err = again((most + 9) / 10); err == nil {
+		var more int
+		var last string
+		more, last, err = f.hand(ctx, line, shard, beyond(at.At), dueSort(now.Truncate(time.Second), "~"), most-sent)
+		sent += more
+		at.At = max(at.At, last)
+	}
+	if err == nil && was.At != "" {
+		var more int
+		more, _, err = f.hand(ctx, line, shard, behind, was.At, most-sent)
 		sent += more
 	}
-	if last > at.At {
+	if err == nil {
+		err = again(most - sent)
+	}
+	if at != was {
 		item.Schema = schema
-		if item.Data, _ = json.Marshal(cursor{last}); item.Data == nil {
+		if item.Data, _ = json.Marshal(at); item.Data == nil {
 			return sent, errors.New("billing: cursor cannot be written")
 		}
 		if e := f.Tables.Commit(ctx, table.Put(item)); e != nil && !errors.Is(e, fault.Conflict) {
@@ -173,7 +205,7 @@ func (f *Fanout) shard(ctx context.Context, line Line, shard int, now time.Time,
 // sent and the last one's sort key.
 func (f *Fanout) hand(ctx context.Context, line Line, shard int, from, to string, most int) (int, string, error) {
 	sent, last, after := 0, "", ""
-	for sent < most {
+	for sent < most && from <= to {
 		found, err := f.Tables.Query(ctx, table.Query{
 			Table: table.Subscriptions, Indexed: true, Partition: duePartition(line.Scope, line.Gateway, shard),
 			From: from, To: to, Limit: min(page, most-sent), After: after,

@@ -1,0 +1,229 @@
+package billing_test
+
+import (
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"grantline/shared/billing"
+	"grantline/shared/memory"
+	"grantline/shared/table"
+)
+
+// together runs Work for one subscription in many goroutines.
+func (w *world) together(n int) {
+	var start, group sync.WaitGroup
+	start.Add(1)
+	for range n {
+		group.Go(func() {
+			start.Wait()
+			// One that was overtaken fails, and its message would come again.
+			_ = w.biller.Work(w.Context(), scope, "sub-1")
+		})
+	}
+	start.Done()
+	group.Wait()
+}
+
+func TestManyAtOnceChargeOnce(t *testing.T) {
+	t.Parallel()
+	for round := range 30 {
+		w := renewal(t, "monthly")
+		w.clock.set(due)
+		w.together(8)
+		if got := len(w.gateway.sent()); got != 2 {
+			t.Fatalf("round %d: got %d charges sent, want the sign-up's and one", round, got)
+		}
+		w.until(due.Add(10 * time.Minute))
+		w.sound("sub-1")
+	}
+}
+
+func TestManyAtOnceDeclineAndRemindOnce(t *testing.T) {
+	t.Parallel()
+	for range 10 {
+		w := renewal(t, "monthly")
+		w.gateway.fate = declining(map[string]string{"1.1": "A", "1.2": "B"})
+		w.clock.set(due)
+		w.together(8)
+		w.until(due.Add(10 * time.Minute))
+		w.clock.set(due.Add(days(2)))
+		w.together(8)
+		w.clock.set(due.Add(days(3)))
+		w.together(8)
+		w.until(due.Add(days(5)))
+		if got := len(w.gateway.sent()); got != 3 {
+			t.Fatalf("got %d charges sent, want the sign-up's and two attempts", got)
+		}
+		w.sound("sub-1") // which counts what was told
+		if got := len(w.events()); got != 5 {
+			t.Fatalf("events: got %v, want 5, one of them a reminder", w.kinds())
+		}
+	}
+}
+
+func TestManyAtOnceFindOutAnUnknownOutcomeOnce(t *testing.T) {
+	t.Parallel()
+	for _, f := range []fate{{drop: true}, {lose: true}, {late: time.Minute}} {
+		for range 8 {
+			w := renewal(t, "monthly")
+			w.gateway.fate = once(f)
+			w.until(due.Add(time.Minute))
+			w.clock.set(due.Add(2 * time.Minute))
+			w.together(8)
+			w.until(due.Add(time.Hour))
+			if o := w.order(1, 1); o.State != billing.Paid {
+				t.Fatalf("order: got %s, want paid", o.State)
+			}
+			w.sound("sub-1")
+		}
+	}
+}
+
+func TestManyAtOnceRegisterOneCard(t *testing.T) {
+	t.Parallel()
+	for range 10 {
+		w := newWorld(t, noon)
+		w.gateway.issue = func(nth int) (bool, bool, bool) { return false, nth == 1, false }
+		w.subscribe(signUp("monthly"))
+		w.clock.set(noon.Add(time.Minute))
+		w.together(8)
+		w.until(noon.Add(time.Hour))
+		if got := len(w.gateway.cards); got != 1 {
+			t.Fatalf("cards: got %d, want 1", got)
+		}
+		w.wantState(billing.StateActive)
+		w.sound("sub-1")
+	}
+}
+
+// A whole second delivery runs within the first, at each of its operations: every place
+// where two workers can meet, without luck.
+func TestASecondDeliveryAtAnyMomentOfTheFirstChangesNothing(t *testing.T) {
+	t.Parallel()
+	for name, f := range map[string]func(call) fate{
+		"paid": nil, "declined": declining(map[string]string{"1.1": "A"}), "answer lost": once(fate{lose: true}),
+		"too many requests": once(fate{busy: true}), "unclear 400": once(fate{odd: "PROVIDER_ERROR"}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for nth := 1; ; nth++ {
+				w := renewal(t, "monthly")
+				w.gateway.fate = f
+				w.clock.set(due)
+				n, inside := 0, false
+				w.tables.Fail = func(memory.Op) (bool, error) {
+					if inside {
+						return true, nil
+					}
+					if n++; n == nth {
+						inside = true
+						_ = w.biller.Work(t.Context(), scope, "sub-1")
+						inside = false
+					}
+					return true, nil
+				}
+				_ = w.work("sub-1")
+				w.tables.Fail = nil
+				w.until(due.Add(days(2)))
+				w.sound("sub-1")
+				for _, c := range w.gateway.sent() {
+					if period, _ := attemptOf("sub-1", c.order); period == 1 && c.of > 2 {
+						t.Errorf("the order was sent %d times, want twice at most", c.of)
+					}
+				}
+				if t.Failed() {
+					t.Fatalf("with the second delivery at operation %d", nth)
+				}
+				if n < nth {
+					return
+				}
+			}
+		})
+	}
+}
+
+// The due index and a glance may be of a moment ago: whatever old state a worker starts
+// from, it does nothing twice.
+func TestAWorkerThatStartsFromAnOldStateDoesNothingTwice(t *testing.T) {
+	t.Parallel()
+	w := renewal(t, "monthly")
+	w.clock.set(due)
+	stale := &lagging{Tables: w.tables}
+	stale.remember(t, w)
+	if err := w.work("sub-1"); err != nil {
+		t.Fatal(err)
+	}
+	w.biller.Tables = stale
+	_ = w.work("sub-1")
+	_ = w.work("sub-1")
+	w.biller.Tables = w.tables
+	if got := len(w.gateway.sent()); got != 2 {
+		t.Errorf("charges sent: got %d, want 2", got)
+	}
+	w.until(due.Add(days(1)))
+	w.sound("sub-1")
+}
+
+// A message that comes long after all is done is let go without a trace.
+func TestAMessageThatIsLateOrEarlyOrStrayIsLetGo(t *testing.T) {
+	t.Parallel()
+	w := renewal(t, "monthly")
+	before := len(w.orders())
+	for _, id := range []string{"sub-1", "sub-1", "no-such-subscription"} {
+		if err := w.work(id); err != nil {
+			t.Errorf("Work %s: got %v, want the message let go", id, err)
+		}
+	}
+	if got := len(w.orders()); got != before || len(w.gateway.sent()) != 1 {
+		t.Errorf("got %d orders and %d charges, want %d and 1: nothing is made early", got, len(w.gateway.sent()), before)
+	}
+	w.sound("sub-1")
+}
+
+// The worker that reads an empty replica does not let its message go.
+func TestAGlanceThatLagsDoesNotLoseAMessage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, noon)
+	w.gateway.issue = func(nth int) (bool, bool, bool) { return false, nth == 1, false }
+	stale := &lagging{Tables: w.tables} // remembers that there was nothing
+	w.subscribe(signUp("monthly"))
+	w.clock.set(noon.Add(time.Minute))
+	w.biller.Tables = stale
+	if err := w.work("sub-1"); err != nil {
+		t.Fatal(err)
+	}
+	w.wantState(billing.StateActive)
+	w.biller.Tables = w.tables
+	w.sound("sub-1")
+}
+
+func TestCostsAreCounted(t *testing.T) {
+	t.Parallel()
+	w := renewal(t, "monthly")
+	w.clock.set(due)
+	var did []string
+	w.tables.Fail = func(op memory.Op) (bool, error) {
+		in := op.Query.Table
+		if len(op.Keys) > 0 {
+			in = op.Keys[0].Table
+		}
+		did = append(did, op.Method+" "+string(in))
+		if op.Method == "Commit" && len(op.Writes) != map[table.Table]int{table.Orders: 1, table.Subscriptions: 3}[in] {
+			t.Errorf("Commit to %s has %d items, want 1 order, or a subscription, head and event", in, len(op.Writes))
+		}
+		return true, nil
+	}
+	if err := w.work("sub-1"); err != nil {
+		t.Fatal(err)
+	}
+	w.tables.Fail = nil
+	want := []string{
+		"Glance subscriptions", "Query customers", "Commit orders", "Get subscriptions", "Commit orders", "Commit subscriptions",
+	}
+	if got := len(w.gateway.sent()); got != 2 || !slices.Equal(did, want) {
+		t.Errorf("a charge that passes does\n got %v\nwant %v", did, want)
+	}
+	w.sound("sub-1")
+}
