@@ -205,7 +205,7 @@ func (l *look) once(ctx context.Context) word {
 		return word{kind: trouble, why: err.Error(), alarm: errors.Is(err, errPair)}
 	}
 	got := l.store.request(ctx, with, l.orderID, l.proof.UserKey)
-	w := judge(got, l.orderID, l.proof.SKU, asOf)
+	w := judge(got, l.orderID, l.proof, asOf)
 	if w.refused && !l.renewed {
 		l.renewed = true
 		if l.store.renew(ctx, with) {

@@ -95,7 +95,7 @@ func TestEveryAnswerHasItsMeaning(t *testing.T) {
 		{"empty", says{200, ``, nil}, purchase.Sale{}, fault.Unavailable, 3, "WARN"},
 		{"empty object", says{200, `{}`, nil}, purchase.Sale{}, fault.Unavailable, 3, "WARN"},
 		{"garbage", says{200, `<html>`, nil}, purchase.Sale{}, fault.Unavailable, 3, "WARN"},
-		{"too large", says{200, strings.Replace(paid.body, "{", "{"+strings.Repeat(" ", 16<<10), 1), nil}, purchase.Sale{}, fault.Unavailable, 3, "WARN"},
+		{"too large", says{200, paid.body + strings.Repeat(" ", 16<<10), nil}, purchase.Sale{}, fault.Unavailable, 3, "WARN"},
 		{"400", says{400, `{"resultType":"FAIL","error":{"errorCode":"1"}}`, nil}, purchase.Sale{}, fault.Invalid, 1, "INFO"},
 		{"400 of a proxy", says{400, `<html>No required SSL certificate was sent`, nil}, purchase.Sale{}, fault.Unavailable, 1, "ERROR"},
 		{"401", says{401, `{}`, nil}, purchase.Sale{}, fault.Unavailable, 1, "ERROR"},
@@ -170,6 +170,28 @@ func TestOrderIsAskedAboutUntilItIsDefinite(t *testing.T) {
 				t.Errorf("got %q, %v after %d requests, want %q, %v after %d", got.State, err, s.asked, c.want, c.err, c.asked)
 			}
 		})
+	}
+}
+
+func TestFieldThatTheStoreRefusesIsTheOrderOrTheMissingUser(t *testing.T) {
+	for _, c := range []struct {
+		evidence, userKey string
+		want              error
+	}{
+		{order, userKey, fault.Invalid},
+		{"not-a-uuid", userKey, fault.Invalid},
+		{"not-a-uuid", "", fault.Invalid},
+		{order, "", fault.Unavailable},
+	} {
+		s := &script{answers: []says{{400, `{"resultType":"FAIL","error":{"errorCode":"400"}}`, nil}}}
+		var l log
+		_, err := scripted(t, s, clock.Fixed(now), &l).Look(t.Context(), purchase.Proof{Evidence: c.evidence, UserKey: c.userKey})
+		if !errors.Is(err, c.want) || s.asked != 1 {
+			t.Errorf("%q of user %q: got %v after %d requests, want %v after 1", c.evidence, c.userKey, err, s.asked, c.want)
+		}
+		if alarm := strings.Contains(l.String(), `"level":"ERROR"`); alarm != (c.want == fault.Unavailable) {
+			t.Errorf("%q of user %q: got the log %s", c.evidence, c.userKey, l.String())
+		}
 	}
 }
 

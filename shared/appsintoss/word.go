@@ -39,12 +39,16 @@ type word struct {
 // codeShape is what may be quoted from an answer.
 var codeShape = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 
+// uuidShape is what an orderId is documented to be.
+var uuidShape = regexp.MustCompile(`^(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
 // tooMany is the errorCode of more than 3,000 requests a minute (Apps-in-Toss, "in-app purchase API").
 const tooMany = "4095"
 
 // judge is the one place where the store's vocabulary meets ours. Nothing but the two
 // words for a completed payment is ever Paid.
-func judge(got reply, orderID, sku string, asOf time.Time) word {
+func judge(got reply, orderID string, p purchase.Proof, asOf time.Time) word {
+	sku, withUser := p.SKU, p.UserKey != ""
 	status := "status " + strconv.Itoa(got.status)
 	failure := got.body.object("error")
 	code := failure.text("errorCode")
@@ -61,6 +65,10 @@ func judge(got reply, orderID, sku string, asOf time.Time) word {
 		// Proxies answer so to a certificate that they do not know.
 		got.status == http.StatusBadRequest && got.body == nil:
 		return word{kind: settled, err: unavailable(status), refused: true, alarm: true, why: status}
+	case got.status == http.StatusBadRequest && !withUser && uuidShape.MatchString(orderID):
+		// A 400 is about a field, and there is nothing wrong with this one: the store has
+		// come to require the user key (its pages disagree), which says nothing of the order.
+		return strange("status 400 without a user key")
 	case got.status == http.StatusBadRequest:
 		return word{kind: settled, err: invalid("The store does not take this for an order."), why: status}
 	case got.status != http.StatusOK || got.body == nil:

@@ -320,6 +320,29 @@ func TestSecretKeyIsRenewedOnceWhenRefused(t *testing.T) {
 	}
 }
 
+func TestRefusalForAnotherReasonIsNotRepeated(t *testing.T) {
+	for _, c := range []struct {
+		status int
+		body   string
+	}{
+		{401, `{"code":"A_CODE_OF_TOMORROW"}`},
+		{401, ``},
+		{400, `{"code":"UNAUTHORIZED_KEY"}`},
+		{403, `{"code":"INCORRECT_BASIC_AUTH_FORMAT"}`},
+	} {
+		asked := 0
+		url, transports := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			asked++
+			w.WriteHeader(c.status)
+			fmt.Fprint(w, c.body)
+		}))
+		g := gateway(t, url, transports["own"], &log{}, rotated)
+		if got := g.Charge(t.Context(), order, card, body(t, g)); asked != 1 || got.Result == billing.Taken {
+			t.Errorf("%d %s: got %+v after %d requests, want one", c.status, c.body, got, asked)
+		}
+	}
+}
+
 func TestNothingIsSentWithoutASecretKey(t *testing.T) {
 	for name, source := range map[string]func(context.Context, bool) (string, error){
 		"outage":    func(context.Context, bool) (string, error) { return "", errors.New("vault says " + secretKey) },
