@@ -119,7 +119,7 @@ func (s *Service) poll(ctx context.Context, q Queue, source Source) {
 		}
 		out, err := s.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 			QueueUrl:                    &q.URL,
-			MaxNumberOfMessages:         int32(source.BatchSize), //nolint:gosec // at most 10
+			MaxNumberOfMessages:         int32(source.BatchSize),
 			WaitTimeSeconds:             10,
 			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
 			MessageAttributeNames:       []string{"All"},

@@ -26,7 +26,6 @@ import (
 // broker is SQS without time: a message that was received stays hidden until it is made visible.
 type broker struct {
 	mu       sync.Mutex
-	messages map[string]*message // by receipt handle and by id, the same
 	order    []*message
 	sequence int
 	changed  chan struct{}

@@ -44,7 +44,7 @@ func removeDead() {
 		return
 	}
 	for _, folder := range folders {
-		file, err := os.OpenFile(filepath.Join(folder, lockName), os.O_RDWR, 0) //nolint:gosec // a name of our own making
+		file, err := os.OpenFile(filepath.Join(folder, lockName), os.O_RDWR, 0)
 		if err != nil {
 			continue
 		}

@@ -175,7 +175,7 @@ func (s *Stack) start(ctx context.Context) (err error) {
 func (s *Stack) prepare(ctx context.Context) error {
 	missing, notes := tools.Missing(ctx, s.options.Tools)
 	for _, line := range append(notes, missing...) {
-		fmt.Fprintln(s.options.Out, line)
+		_, _ = fmt.Fprintln(s.options.Out, line)
 	}
 	if len(missing) > 0 {
 		return fmt.Errorf("stack: %s", missing[0])

@@ -133,7 +133,7 @@ func (s scope) call(name string, argument any, depth int) (any, error) {
 	switch name {
 	case "Fn::Join":
 		if len(list) != 2 {
-			return nil, fmt.Errorf("Join: want a separator and a list") //nolint:staticcheck // the function's name
+			return nil, fmt.Errorf("Join: want a separator and a list")
 		}
 		parts, err := scalars(list[1])
 		return strings.Join(parts, fmt.Sprint(list[0])), err
@@ -145,10 +145,10 @@ func (s scope) call(name string, argument any, depth int) (any, error) {
 				return parts[i], nil
 			}
 		}
-		return nil, fmt.Errorf("Select: want an index and a list that has it") //nolint:staticcheck // the function's name
+		return nil, fmt.Errorf("Select: want an index and a list that has it")
 	case "Fn::Split":
 		if len(list) != 2 {
-			return nil, fmt.Errorf("Split: want a separator and a text") //nolint:staticcheck // the function's name
+			return nil, fmt.Errorf("Split: want a separator and a text")
 		}
 		var parts []any
 		for part := range strings.SplitSeq(fmt.Sprint(list[1]), fmt.Sprint(list[0])) {
@@ -162,7 +162,7 @@ func (s scope) call(name string, argument any, depth int) (any, error) {
 				return value, nil
 			}
 		}
-		return nil, fmt.Errorf("FindInMap: %v is not there", list) //nolint:staticcheck // the function's name
+		return nil, fmt.Errorf("FindInMap: %v is not there", list)
 	default:
 		return nil, fmt.Errorf("%s is not understood", name)
 	}
@@ -252,7 +252,7 @@ func (s scope) sub(argument any, depth int) (any, error) {
 		own, _ = list[1].(map[string]any)
 	}
 	if !ok {
-		return nil, fmt.Errorf("Sub: want a text") //nolint:staticcheck // the function's name
+		return nil, fmt.Errorf("Sub: want a text")
 	}
 	var failed error
 	out := placeholder.ReplaceAllStringFunc(text, func(match string) string {

@@ -283,7 +283,7 @@ func (t *Template) function(id string, properties, globals map[string]any) (Func
 		}
 	}
 	if err := g.err(); err != nil {
-		return f, fmt.Errorf("Globals: %w", err) //nolint:staticcheck // the section's name
+		return f, fmt.Errorf("Globals: %w", err)
 	}
 	return f, p.err()
 }
@@ -311,7 +311,7 @@ func (t *Template) event(f *Function, name, kind string, p *reader) error {
 		}
 		source.Queue = t.scope.queueID(arn)
 		if source.Queue == "" {
-			return fmt.Errorf("Queue %q: want the ARN of a queue of this template", arn) //nolint:staticcheck // the property's name
+			return fmt.Errorf("Queue %q: want the ARN of a queue of this template", arn)
 		}
 		f.Sources = append(f.Sources, source)
 	case "Schedule", "ScheduleV2":

@@ -127,9 +127,9 @@ func Fetch(ctx context.Context, dir string, out io.Writer) error {
 		if s.fetched(dir) {
 			continue
 		}
-		fmt.Fprintf(out, "Fetching %s %s with Maven, this once.\n", s.Name, s.Version)
+		_, _ = fmt.Fprintf(out, "Fetching %s %s with Maven, this once.\n", s.Name, s.Version)
 		if s.notice != "" {
-			fmt.Fprintln(out, s.notice)
+			_, _ = fmt.Fprintln(out, s.notice)
 		}
 		if err := s.fetch(ctx, dir); err != nil {
 			return err
