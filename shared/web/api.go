@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -39,7 +40,7 @@ func (a *API) route(method, path string) handler {
 	if path == "/healthz" {
 		return only(http.MethodGet, a.healthz)
 	}
-	if id, ok := strings.CutPrefix(path, "/v1/customers/"); ok {
+	if id, ok := strings.CutPrefix(path, "/v1/customers/"); ok && id != "" {
 		if id, ok := strings.CutSuffix(id, "/events"); ok {
 			return only(http.MethodGet, a.ofCustomer(id, a.events))
 		}
@@ -57,11 +58,14 @@ func (a *API) route(method, path string) handler {
 	if id, ok := strings.CutPrefix(path, "/v1/subscriptions/"); ok && billing.ValidID(id) {
 		return only(http.MethodGet, func(w http.ResponseWriter, r *http.Request) error { return a.getSubscription(w, r, id) })
 	}
-	if id, ok := strings.CutPrefix(path, "/v1/orders/"); ok && id != "" && len(id) <= 200 {
+	if id, ok := strings.CutPrefix(path, "/v1/orders/"); ok && orderIDs.MatchString(id) {
 		return only(http.MethodGet, func(w http.ResponseWriter, r *http.Request) error { return a.getOrder(w, r, id) })
 	}
 	return noRoute
 }
+
+// orderIDs is what an order's id can look like: a store's word, or ours.
+var orderIDs = regexp.MustCompile(`^[!-~]{1,200}$`)
 
 func (a *API) healthz(w http.ResponseWriter, r *http.Request) error {
 	if err := a.Health(r.Context()); err != nil {
@@ -75,6 +79,9 @@ func (a *API) ofCustomer(id string, h func(http.ResponseWriter, *http.Request, C
 	return func(w http.ResponseWriter, r *http.Request) error {
 		caller, err := a.Callers.Identify(r)
 		if err != nil {
+			return err
+		}
+		if err := validCustomerID(id); err != nil {
 			return err
 		}
 		if id, err = caller.Names(id); err != nil {
@@ -169,13 +176,15 @@ func (a *API) putCustomer(w http.ResponseWriter, r *http.Request, caller Caller,
 		if err != nil {
 			return err
 		}
-		if err = a.Tables.Commit(r.Context(), writes...); isConflict(err) && try < 10 {
-			continue
-		}
-		if err != nil {
+		switch err = a.Tables.Commit(r.Context(), writes...); {
+		case isConflict(err) && try < 10:
+		case isConflict(err):
+			return fault.New(fault.Unavailable, "busy", "Too much happened to this customer at once; ask again.").Because(err)
+		case err != nil:
 			return err
+		default:
+			return a.showCustomer(w, r, caller, c)
 		}
-		return a.showCustomer(w, r, caller, c)
 	}
 }
 
@@ -245,12 +254,15 @@ func (a *API) subscribe(w http.ResponseWriter, r *http.Request) error {
 	named := ""
 	if q.CustomerID != nil {
 		if named = *q.CustomerID; named == "" {
-			return customer.ValidID(named)
+			return validCustomerID(named)
 		}
 	}
 	id, err := caller.Names(named)
 	if err != nil {
 		return err
+	}
+	if q.PlanID == "" || len(q.PlanID) > 100 {
+		return fault.New(fault.Malformed, "invalid_request", "planId should be the id of a plan.")
 	}
 	signUp := billing.SignUp{CustomerID: id, Plan: q.PlanID, Gateway: q.Gateway}
 	if q.ID != nil {

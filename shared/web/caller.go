@@ -54,33 +54,54 @@ func (c *Callers) Identify(r *http.Request) (Caller, error) {
 	if !strings.EqualFold(scheme, "Bearer") || credential == "" || len(credential) > 16<<10 {
 		return Caller{}, unauthenticated()
 	}
-	named := r.Header.Get("X-Customer-Id")
-	if named != "" {
-		if err := customer.ValidID(named); err != nil {
-			return Caller{}, err
-		}
-	}
-	switch {
-	case strings.HasPrefix(credential, "pk_"):
-		scope, err := match(r.Context(), c.PublicKeys, credential)
-		if err == nil && !c.PublicKeyCustomers {
-			err = fault.New(fault.Denied, "sign_in_required", "This project's customers have to sign in.")
-		}
-		return Caller{App, scope, named}, err
-	case strings.HasPrefix(credential, "sk_"):
-		scope, err := match(r.Context(), c.SecretKeys, credential)
-		return Caller{Server, scope, named}, err
-	case c.Tokens == nil:
-		return Caller{}, unauthenticated()
-	}
-	subject, err := c.Tokens.Subject(r.Context(), credential)
+	caller, err := c.prove(r.Context(), credential)
 	if err != nil {
 		return Caller{}, err
 	}
-	if named != "" && named != subject {
+	named := r.Header.Get("X-Customer-Id")
+	if named == "" {
+		return caller, nil
+	}
+	// Only who has proved something hears what is wrong with an id.
+	if err := validCustomerID(named); err != nil {
+		return Caller{}, err
+	}
+	if caller.Role == User && named != caller.Customer {
 		return Caller{}, anotherCustomer()
 	}
-	return Caller{User, table.Default, subject}, nil
+	caller.Customer = named
+	return caller, nil
+}
+
+// prove says what a credential alone proves.
+func (c *Callers) prove(ctx context.Context, credential string) (Caller, error) {
+	switch {
+	case strings.HasPrefix(credential, "pk_"):
+		scope, err := match(ctx, c.PublicKeys, credential)
+		if err == nil && !c.PublicKeyCustomers {
+			err = fault.New(fault.Denied, "sign_in_required", "This project's customers have to sign in.")
+		}
+		return Caller{App, scope, ""}, err
+	case strings.HasPrefix(credential, "sk_"):
+		scope, err := match(ctx, c.SecretKeys, credential)
+		return Caller{Server, scope, ""}, err
+	case c.Tokens == nil:
+		return Caller{}, unauthenticated()
+	}
+	subject, err := c.Tokens.Subject(ctx, credential)
+	return Caller{User, table.Default, subject}, err
+}
+
+// tails are the ends of routes behind a customer's id. Routes match from the right, so an
+// id that ended like one could never be asked for.
+var tails = regexp.MustCompile(`(/events|/wallet/[^/]*/spend)$`)
+
+// validCustomerID says whether id can be a customer's, and be part of a path.
+func validCustomerID(id string) error {
+	if tails.MatchString(id) {
+		return fault.New(fault.Malformed, "invalid_customer_id", "A customer id should not end as a route does, in /events or /wallet/…/spend.")
+	}
+	return customer.ValidID(id)
 }
 
 func anotherCustomer() error {
@@ -91,7 +112,7 @@ func anotherCustomer() error {
 // itself says ("" where it says nothing).
 func (c Caller) Names(inRequest string) (string, error) {
 	if inRequest != "" {
-		if err := customer.ValidID(inRequest); err != nil {
+		if err := validCustomerID(inRequest); err != nil {
 			return "", err
 		}
 		if c.Customer != "" && c.Customer != inRequest {

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"grantline/shared/clock"
-	"grantline/shared/customer"
 	"grantline/shared/fault"
 	"grantline/shared/purchase"
 )
@@ -108,7 +107,7 @@ func (c *Claims) claim(w http.ResponseWriter, r *http.Request) error {
 	named := ""
 	if q.CustomerID != nil {
 		if named = *q.CustomerID; named == "" {
-			return customer.ValidID(named)
+			return validCustomerID(named)
 		}
 	}
 	id, err := caller.Names(named)
@@ -183,6 +182,9 @@ func (c *Claims) fulfill(w http.ResponseWriter, r *http.Request) error {
 	key, err := userKey(r)
 	if err != nil {
 		return err
+	}
+	if q.OrderID == "" {
+		return fault.New(fault.Malformed, "invalid_request", "orderId should be what processProductGrant was given.")
 	}
 	proof := purchase.Proof{Store: "appsintoss", Evidence: q.OrderID, UserKey: key}
 	if q.SubscriptionID != nil {

@@ -16,7 +16,6 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"grantline/shared/clock"
-	"grantline/shared/customer"
 	"grantline/shared/fault"
 )
 
@@ -60,7 +59,7 @@ func (t *Tokens) Subject(ctx context.Context, token string) (string, error) {
 		ClientID: t.Audience, SupportedSigningAlgs: []string{oidc.RS256, oidc.ES256}, Now: t.Clock.Now,
 	})
 	verified, err := verifier.Verify(ctx, token)
-	if err != nil || customer.ValidID(verified.Subject) != nil {
+	if err != nil || validCustomerID(verified.Subject) != nil {
 		return "", unauthenticated()
 	}
 	return verified.Subject, nil

@@ -156,7 +156,7 @@ type orderView struct {
 	Credited       int64      `json:"credited,omitzero"`
 	Amount         int64      `json:"amount,omitzero"`
 	Currency       string     `json:"currency,omitzero"`
-	Refunded       *int64     `json:"refunded,omitzero"`
+	Refunded       int64      `json:"refunded"` // of Amount
 	PurchasedAt    *time.Time `json:"purchasedAt,omitzero"`
 	GrantedAt      *time.Time `json:"grantedAt,omitzero"`
 	ExpiresAt      *time.Time `json:"expiresAt,omitzero"`
@@ -173,18 +173,25 @@ type orderView struct {
 }
 
 func purchaseOrderOf(o purchase.Order) orderView {
-	return orderView{
+	v := orderView{
 		ID: o.ID, Store: o.Store, ProductID: o.SKU, State: string(o.State), Quantity: o.Quantity, Entitlement: o.Entitlement,
 		WalletCurrency: o.Currency, Credited: o.Credited, Amount: o.Price, Currency: o.PriceIn,
 		PurchasedAt: instant(o.PurchasedAt), GrantedAt: instant(o.GrantedAt), ExpiresAt: instant(o.Until), Test: o.Test,
 	}
+	if o.State == purchase.OrderRefunded {
+		v.Refunded = o.Price // stores give back an order whole
+	}
+	return v
 }
 
 func chargeOrderOf(c billing.Charge) orderView {
 	v := orderView{
 		ID: c.ID, Gateway: c.Gateway, PlanID: c.Plan, SubscriptionID: c.Subscription, Period: &c.Period, Attempt: &c.Attempt,
-		State: string(c.State), Amount: c.Amount, Currency: c.Currency, Refunded: &c.Refunded,
-		DueAt: instant(c.DueAt), SentAt: instant(c.SentAt), SettledAt: instant(c.SettledAt), DeclineCode: declineCode(c),
+		State: string(c.State), Amount: c.Amount, Currency: c.Currency, Refunded: c.Refunded,
+		DueAt: instant(c.DueAt), SentAt: instant(c.SentAt), SettledAt: instant(c.SettledAt),
+	}
+	if code := declineCode(c); code != nil {
+		v.DeclineCode = *code
 	}
 	if p := c.Payment; p != nil {
 		v.Card, v.Approval, v.ReceiptURL, v.VAT, v.TaxFree = p.Card, p.Approval, p.ReceiptURL, p.VAT, p.TaxFree
@@ -193,11 +200,11 @@ func chargeOrderOf(c billing.Charge) orderView {
 }
 
 // declineCode of a charge that was declined; an unclear answer's code is nobody's business.
-func declineCode(c billing.Charge) string {
+func declineCode(c billing.Charge) *string {
 	if c.State != billing.Declined {
-		return ""
+		return nil
 	}
-	return c.Code
+	return &c.Code
 }
 
 type subscriptionView struct {
@@ -224,7 +231,7 @@ type chargeView struct {
 	State       billing.ChargeState `json:"state"`
 	Amount      int64               `json:"amount"`
 	Currency    string              `json:"currency"`
-	DeclineCode string              `json:"declineCode,omitzero"`
+	DeclineCode *string             `json:"declineCode"`
 	DueAt       *time.Time          `json:"dueAt"`
 	SentAt      *time.Time          `json:"sentAt"`
 	SettledAt   *time.Time          `json:"settledAt"`

@@ -4,6 +4,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json" // refuses duplicate names and invalid UTF-8, which encoding/json lets through
+	"github.com/go-json-experiment/json/jsontext"
 
 	"grantline/shared/fault"
 )
@@ -149,7 +151,7 @@ func write(w http.ResponseWriter, status int, body any) {
 }
 
 // read decodes a request body strictly: one JSON object of at most MostBytes, valid
-// UTF-8, no name twice, none unknown, no NUL anywhere.
+// UTF-8, no name twice, none unknown, no null and no NUL anywhere.
 func read(r *http.Request, into any) error {
 	body, err := io.ReadAll(io.LimitReader(r.Body, MostBytes+1))
 	switch {
@@ -157,12 +159,28 @@ func read(r *http.Request, into any) error {
 		return fault.New(fault.Malformed, "invalid_request", "The body could not be read.").Because(err)
 	case len(body) > MostBytes:
 		return fault.New(fault.Malformed, "body_too_large", "The body has more than %d bytes.", MostBytes)
-	case strings.Contains(string(body), "\x00"), strings.Contains(strings.ToLower(string(body)), `\u0000`):
-		return fault.New(fault.Malformed, "invalid_request", "The body contains a NUL.")
 	}
-	if err := json.Unmarshal(body, into, json.RejectUnknownMembers(true)); err != nil {
+	if !plain(body) || json.Unmarshal(body, into, json.RejectUnknownMembers(true)) != nil {
 		// The library's text may quote the body, which may hold a token.
-		return fault.New(fault.Malformed, "invalid_request", "The body should be one JSON object with the fields of this route.")
+		return fault.New(fault.Malformed, "invalid_request", "The body should be one JSON object with the fields of this route, none of them null.")
 	}
 	return nil
+}
+
+// plain says whether a body is an object without a null, which the decoder would take for
+// an empty value, and without a NUL in any of its strings.
+func plain(body []byte) bool {
+	tokens := jsontext.NewDecoder(bytes.NewReader(body))
+	if tokens.PeekKind() != '{' {
+		return false
+	}
+	for {
+		token, err := tokens.ReadToken()
+		switch {
+		case errors.Is(err, io.EOF):
+			return true
+		case err != nil, token.Kind() == 'n', token.Kind() == '"' && strings.Contains(token.String(), "\x00"):
+			return false
+		}
+	}
 }

@@ -1,0 +1,71 @@
+package web_test
+
+import (
+	"context"
+	"regexp"
+	"sync"
+
+	"grantline/shared/fault"
+	"grantline/shared/purchase"
+)
+
+var (
+	jws      = regexp.MustCompile(`^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$`)
+	orderIDs = regexp.MustCompile(`^[A-Za-z0-9_-]{1,100}$`)
+	anything = regexp.MustCompile(`^[!-~]{1,1000}$`)
+)
+
+// shop is a store that knows some sales by their evidence.
+type shop struct {
+	name  string
+	shape *regexp.Regexp // of evidence that can be read
+
+	mu    sync.Mutex
+	sales map[string]purchase.Sale
+	down  bool
+	looks int
+	keys  []string // the user keys that came along
+}
+
+// sell makes a sale known.
+func (s *shop) sell(evidence string, sale purchase.Sale) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sales == nil {
+		s.sales = map[string]purchase.Sale{}
+	}
+	sale.Store = s.name
+	if sale.Line == "" {
+		sale.Line = sale.Order
+	}
+	if sale.State == "" {
+		sale.State = purchase.Paid
+	}
+	sale.Quantity = max(sale.Quantity, 1)
+	s.sales[evidence] = sale
+}
+
+func (s *shop) Look(ctx context.Context, p purchase.Proof) (purchase.Sale, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.looks++
+	s.keys = append(s.keys, p.UserKey)
+	if !s.shape.MatchString(p.Evidence) {
+		return purchase.Sale{}, fault.New(fault.Malformed, "invalid_purchase", "The proof cannot be read.")
+	}
+	if s.down || ctx.Err() != nil {
+		return purchase.Sale{}, outage()
+	}
+	sale, ok := s.sales[p.Evidence]
+	if !ok || p.SKU != "" && p.SKU != sale.SKU {
+		return purchase.Sale{}, fault.New(fault.Invalid, "invalid_purchase", "The store does not know of this.")
+	}
+	return sale, nil
+}
+
+// ordersShop is a shop whose evidence is the order's id.
+type ordersShop struct{ *shop }
+
+func (s ordersShop) OrderOf(p purchase.Proof) (string, bool) {
+	return p.Evidence, s.shape.MatchString(p.Evidence)
+}
