@@ -255,7 +255,9 @@ func TestAHandOverThatFailsHalfwayIsMadeAgain(t *testing.T) {
 		w.row(fmt.Sprintf("s-%d", n), noon.Add(time.Duration(n)*time.Second), 0)
 	}
 	w.minute()
-	w.queue.take = func(int) (int, error) { return 4, fault.New(fault.Unavailable, "queue_unavailable", "The queue did not answer.") }
+	w.queue.take = func(int) (int, error) {
+		return 4, fault.New(fault.Unavailable, "queue_unavailable", "The queue did not answer.")
+	}
 	report, err := w.fanout.Tick(t.Context())
 	if err == nil || report.Sent != 4 || report.IdleUntil != nil || report.Behind < 0 {
 		t.Errorf("got %+v, %v, want 4 sent, an error and no idleness", report, err)

@@ -78,6 +78,7 @@ type Customer struct {
 
 type alias struct {
 	kind, value string
+	item        table.Item // as read, if it is there
 }
 
 // Directory finds customers.
@@ -114,11 +115,28 @@ func (d Directory) Named(ctx context.Context, scope table.Scope, id string) (*Cu
 		c = &Customer{
 			Ref: ref, Profile: Profile{ID: id}, scope: scope, profiled: true, headed: true,
 			items: map[string]table.Item{}, wallets: map[string]wallet.Wallet{}, touched: map[string]bool{},
-			aliases: []alias{{"apple", ids.AppAccountToken}, {"play", ids.ObfuscatedAccountID}},
+			aliases: []alias{{kind: "apple", value: ids.AppAccountToken}, {kind: "play", value: ids.ObfuscatedAccountID}},
 		}
-		return c, nil
+		return c, d.reclaim(ctx, c)
 	}
 	return c, err
+}
+
+// reclaim finds which of a new customer's own names somebody else came with before it
+// was here. They are derived from its id, so it takes them back.
+func (d Directory) reclaim(ctx context.Context, c *Customer) error {
+	var keys []table.Key
+	for _, a := range c.aliases {
+		keys = append(keys, aliasKey(c.scope, a.kind, a.value))
+	}
+	taken, err := d.Tables.GetAll(ctx, keys)
+	if err != nil {
+		return fmt.Errorf("customer: aliases: %w", err)
+	}
+	for _, item := range taken {
+		c.aliases[slices.Index(keys, item.Key)].item = item
+	}
+	return nil
 }
 
 // Read reads the customer with our own id. It returns fault.NotFound if there is none.
@@ -235,8 +253,9 @@ func (c *Customer) Tell(e event.Event) {
 // Bind makes a store's or gateway's name for the customer point to it, unless it is
 // bound by the coming into being already.
 func (c *Customer) Bind(kind, value string) {
-	if a := (alias{kind, value}); !slices.Contains(c.aliases, a) {
-		c.aliases = append(c.aliases, a)
+	same := func(a alias) bool { return a.kind == kind && a.value == value }
+	if !slices.ContainsFunc(c.aliases, same) {
+		c.aliases = append(c.aliases, alias{kind: kind, value: value})
 	}
 }
 
@@ -291,7 +310,9 @@ func (c *Customer) Writes() ([]table.Write, error) {
 	for _, a := range c.aliases {
 		data, err := json.Marshal(map[string]string{"customer": c.Ref})
 		failed = errors.Join(failed, err)
-		writes = append(writes, table.Inserted(table.Item{Key: aliasKey(c.scope, a.kind, a.value), Schema: schema, Data: data}))
+		item := a.item
+		item.Key, item.Schema, item.Data = aliasKey(c.scope, a.kind, a.value), schema, data
+		writes = append(writes, table.Put(item))
 	}
 	return writes, failed
 }

@@ -126,9 +126,12 @@ func until(s Sale, p catalog.Product, now time.Time) time.Time {
 // line gives, and the newest word whether it will renew; so sales seen in any order
 // leave the same record.
 func (r Record) seen(s Sale, p catalog.Product, end time.Time) Record {
-	fresh := r.Order == ""
-	if fresh || reaches(end, r.Until) {
-		r.Order, r.SKU, r.Product, r.Entitlement = OrderID(s.Store, s.Order), s.SKU, p.ID, p.Entitlement
+	fresh, id := r.Order == "", OrderID(s.Store, s.Order)
+	// Of two that end together the greater id decides, for one of them must; but what was
+	// taken back yields to either.
+	level := end.Equal(r.Until) && (id > r.Order || r.State == entitlement.Ended)
+	if fresh || level || reaches(end, r.Until) {
+		r.Order, r.SKU, r.Product, r.Entitlement = id, s.SKU, p.ID, p.Entitlement
 		r.Until, r.Test, r.Family, r.State = end, s.Test, s.Family, entitlement.Active
 	}
 	if fresh || s.AsOf.After(r.AsOf) {
