@@ -188,6 +188,9 @@ func (s *Service) deliver(ctx context.Context, q Queue, source Source, messages 
 	}
 	if len(done) > 0 {
 		out, err := s.Client.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &q.URL, Entries: done})
+		if ctx.Err() != nil {
+			return // as above
+		}
 		if err != nil {
 			s.Failed(q.Name, err)
 			failed = all(messages)

@@ -2,6 +2,7 @@ package stack_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -100,6 +101,46 @@ func processesOf(t *testing.T, folder string) []string {
 		}
 	}
 	return found
+}
+
+func TestAStartThatIsGivenUpWasNeverUpAndLeavesNothing(t *testing.T) {
+	needJava(t)
+	t.Setenv("TMPDIR", t.TempDir())
+	port, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := options()
+	o.Port = port.Addr().(*net.TCPAddr).Port
+	if err := port.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, giveUp := context.WithCancel(t.Context())
+	defer giveUp()
+	address := fmt.Sprintf("http://127.0.0.1:%d", o.Port)
+	o.DynamoDBProxy = func(*url.URL) http.Handler { // called once the tables are there, and before all is up
+		for _, path := range []string{"/_local/health", "/_local/clock", "/info"} {
+			if status, text := call(t, "GET", address+path, ""); status != http.StatusServiceUnavailable {
+				t.Errorf("%s: got %d %s, want 503", path, status, text)
+			}
+		}
+		if status, text := call(t, "GET", address+"/_local/jwks", ""); status != http.StatusOK {
+			t.Errorf("/_local/jwks: got %d %s, want 200, as functions may fetch it at their start", status, text)
+		}
+		giveUp()
+		return http.NotFoundHandler()
+	}
+	if s, err := stack.Start(ctx, o); err == nil {
+		t.Error("got a stack, want none")
+		_ = s.Close()
+	}
+	left, err := filepath.Glob(os.TempDir() + "/*")
+	if err != nil || len(left) != 0 {
+		t.Errorf("got %v left, %v, want nothing", left, err)
+	}
+	if got := processesOf(t, os.TempDir()); len(got) != 0 {
+		t.Errorf("got processes %v, want none", got)
+	}
 }
 
 func TestTheFolderOfAKilledRunIsClearedAwayByTheNext(t *testing.T) {

@@ -160,6 +160,9 @@ func (s *Stack) start(ctx context.Context) (err error) {
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if err := s.runFunctions(); err != nil {
 		return err
 	}
