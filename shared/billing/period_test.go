@@ -1,12 +1,14 @@
 package billing_test
 
 import (
+	"regexp"
 	"slices"
 	"testing"
 	"time"
 
 	"grantline/shared/billing"
 	"grantline/shared/event"
+	"grantline/shared/table"
 )
 
 // sentAt lists when each charge call was made.
@@ -26,6 +28,28 @@ func (w *world) wantSent(want ...string) {
 	}
 	if !slices.Equal(got, want) {
 		w.Errorf("charges sent:\n got %v\nwant %v", got, want)
+	}
+}
+
+// Whoever makes an attempt makes the same order, in any version of the code.
+func TestAnOrdersIDFollowsFromWhatItIsForAndNeverChanges(t *testing.T) {
+	t.Parallel()
+	if got, want := billing.OrderID(scope, "sub-1", 3, 2), "gl_ihtvc5dsfh77kyako27jbgj3kcfuklrl"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	seen := map[string]bool{}
+	for _, s := range []table.Scope{scope, {Project: "default", Environment: "sandbox"}, {Project: "other", Environment: "production"}} {
+		for _, id := range []string{"sub-1", "sub-11"} {
+			for _, period := range []int{1, 11} {
+				for _, attempt := range []int{1, 11} {
+					order := billing.OrderID(s, id, period, attempt)
+					if seen[order] || !regexp.MustCompile(`^[A-Za-z0-9_-]{6,64}$`).MatchString(order) {
+						t.Errorf("%v %s period %d attempt %d: got %q, want one of its own that Toss takes", s, id, period, attempt, order)
+					}
+					seen[order] = true
+				}
+			}
+		}
 	}
 }
 

@@ -199,6 +199,66 @@ func TestAGlanceThatLagsDoesNotLoseAMessage(t *testing.T) {
 	w.sound("sub-1")
 }
 
+// Two subscriptions of one customer write to one head.
+func TestTwoSubscriptionsOfOneCustomerAtOnceAreBothCharged(t *testing.T) {
+	t.Parallel()
+	for range 10 {
+		w := newWorld(t, noon)
+		for _, id := range []string{"sub-1", "sub-2"} {
+			r := signUp("monthly")
+			r.ID, r.AuthKey = id, secret+id
+			w.subscribe(r)
+		}
+		w.clock.set(due)
+		var group sync.WaitGroup
+		for n := range 8 {
+			group.Go(func() { _ = w.biller.Work(t.Context(), scope, []string{"sub-1", "sub-2"}[n%2]) })
+		}
+		group.Wait()
+		w.until(due.Add(10 * time.Minute))
+		if got := len(w.gateway.taken()); got != 4 {
+			t.Fatalf("payments: got %d, want two for each", got)
+		}
+		for _, id := range []string{"sub-1", "sub-2"} {
+			if s := w.subscription(id); s.Period != 2 || s.State != billing.StateActive {
+				t.Errorf("%s: got %s in period %d, want active in 2", id, s.State, s.Period)
+			}
+			w.told(w.subscription(id))
+		}
+	}
+}
+
+func TestChargesListsEveryAttemptOldestFirst(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, noon)
+	w.gateway.fate = declining(map[string]string{"1.1": "A", "1.2": "B"})
+	w.subscribe(signUp("monthly"))
+	w.until(at("2026-05-11T00:00:00+09:00"))
+	want := []struct {
+		period, attempt int
+		state           billing.ChargeState
+		code            string
+		due             string
+	}{
+		{0, 1, billing.Paid, "", "2026-03-10T03:00:00Z"},
+		{1, 1, billing.Declined, "A", "2026-04-10T03:00:00Z"},
+		{1, 2, billing.Declined, "B", "2026-04-13T03:00:00Z"},
+		{1, 3, billing.Paid, "", "2026-04-20T03:00:00Z"},
+		{2, 1, billing.Paid, "", "2026-05-10T03:00:00Z"},
+	}
+	got := w.charges("sub-1")
+	if len(got) != len(want) {
+		t.Fatalf("charges: got %d, want %d", len(got), len(want))
+	}
+	for n, c := range got {
+		is := want[n]
+		if c.Period != is.period || c.Attempt != is.attempt || c.State != is.state || c.Code != is.code || !c.DueAt.Equal(at(is.due)) ||
+			!c.SentAt.Equal(c.DueAt) || !c.SettledAt.Equal(c.DueAt) || c.Amount != 4900 || c.Currency != "KRW" || c.Sends != 1 {
+			t.Errorf("charge %d: got %+v, want %+v", n, c, is)
+		}
+	}
+}
+
 func TestCostsAreCounted(t *testing.T) {
 	t.Parallel()
 	w := renewal(t, "monthly")

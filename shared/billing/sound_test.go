@@ -98,6 +98,9 @@ func (w *world) told(s billing.Subscription) {
 	// One activation or renewal for each period that was paid, one outcome an attempt.
 	seen := map[[2]int]int{}
 	for _, e := range events {
+		if e.SubscriptionID != s.ID {
+			continue
+		}
 		switch e.Type {
 		case event.SubscriptionActivated, event.SubscriptionRenewed, event.SubscriptionRecovered, event.ChargeDeclined:
 			k := [2]int{*e.Period, e.Attempt}
