@@ -145,7 +145,7 @@ func (s *Store) request(ctx context.Context, with *connection, orderID, userKey 
 		why, refused := reason(err)
 		return reply{err: errors.New(why), refused: refused}
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	if err != nil {
 		why, refused := reason(err)

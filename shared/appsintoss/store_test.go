@@ -189,7 +189,7 @@ func TestFieldThatTheStoreRefusesIsTheOrderOrTheMissingUser(t *testing.T) {
 		if !errors.Is(err, c.want) || s.asked != 1 {
 			t.Errorf("%q of user %q: got %v after %d requests, want %v after 1", c.evidence, c.userKey, err, s.asked, c.want)
 		}
-		if alarm := strings.Contains(l.String(), `"level":"ERROR"`); alarm != (c.want == fault.Unavailable) {
+		if alarm := strings.Contains(l.String(), `"level":"ERROR"`); alarm != errors.Is(c.want, fault.Unavailable) {
 			t.Errorf("%q of user %q: got the log %s", c.evidence, c.userKey, l.String())
 		}
 	}

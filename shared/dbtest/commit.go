@@ -45,13 +45,13 @@ func onlyWhatWasReadIsReplaced(t *testing.T, b *bench) {
 	first.Data = []byte(`{"state":"paid","by":1}`)
 	b.write(t, table.Replaced(first))
 	second.Data = []byte(`{"state":"paid","by":2}`)
-	b.conflict(t, table.Replaced(second))
+	_ = b.conflict(t, table.Replaced(second))
 	first.Revision = 2
 	same(t, "item after the lost race", b.read(t, k), first)
 
 	ahead := first
 	ahead.Revision = 3
-	b.conflict(t, table.Replaced(ahead))
+	_ = b.conflict(t, table.Replaced(ahead))
 	same(t, "item after a revision from the future", b.read(t, k), first)
 
 	absent := b.order("o-2")
@@ -171,7 +171,7 @@ func commitIsAllOrNothing(t *testing.T, b *bench) {
 	writes := []table.Write{
 		table.Replaced(changed), table.Removed(gone), table.Inserted(head), table.Inserted(b.order("taken")),
 	}
-	b.conflict(t, writes...)
+	_ = b.conflict(t, writes...)
 	same(t, "item to replace", b.read(t, kept.Key), kept)
 	same(t, "item to remove", b.read(t, gone.Key), gone)
 	same(t, "item in the way", b.read(t, taken.Key), taken)

@@ -181,7 +181,7 @@ func (g *Gateway) send(ctx context.Context, c call, secret string) (answer, erro
 	if err != nil {
 		return answer{}, errors.New("toss: " + reason(err))
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	if err != nil {
 		return answer{}, errors.New("toss: in the middle of the answer: " + reason(err))

@@ -211,7 +211,7 @@ func (p *Proxy) forward(ctx context.Context, r *http.Request, body []byte) (*htt
 	if err != nil {
 		return nil, nil, err
 	}
-	defer answer.Body.Close()
+	defer func() { _ = answer.Body.Close() }()
 	content, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	return answer, content, err
 }
@@ -228,7 +228,7 @@ func fail(w http.ResponseWriter, r *http.Request, how How) {
 		reset(w)
 	case Reset:
 		reset(w)
-	default:
+	case Error:
 		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
 		w.WriteHeader(http.StatusInternalServerError)
 		_, _ = io.WriteString(w, `{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError","message":"broken on request"}`)

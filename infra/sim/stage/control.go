@@ -174,7 +174,7 @@ func set(field reflect.Value, text string) error {
 	if u, ok := field.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		return u.UnmarshalText([]byte(text))
 	}
-	switch field.Kind() {
+	switch field.Kind() { //nolint:exhaustive // what a form cannot say is the default
 	case reflect.String:
 		field.SetString(text)
 	case reflect.Int, reflect.Int64:

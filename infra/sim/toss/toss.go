@@ -141,8 +141,8 @@ func (s *Simulator) handle(pattern, endpoint string, act func(*query) stage.Answ
 		s.stage.Serve(w, r, q.call(endpoint), func(pause func()) stage.Answer {
 			q.pause = pause
 			trace := strings.ToLower(s.stage.Text(32, "0123456789abcdef"))
-			answer, original := stage.Answer{}, ""
-			var code string
+			var answer stage.Answer
+			var original, code string
 			if q.shop, code = s.authenticate(r.Header.Get("Authorization")); code != "" {
 				answer = q.refuse(code)
 			} else if s.overRate(endpoint) {

@@ -67,6 +67,7 @@ func (t *Tables) commitOne(ctx context.Context, w table.Write, token string) err
 	var tries repeats
 	name := t.name(w.Item.Key.Table)
 	switch w.Change {
+	case table.Insert, table.Replace:
 	case table.Check:
 		return t.check(ctx, w.Item)
 	case table.Remove:

@@ -98,7 +98,7 @@ func (s *Sealer) Seal(ctx context.Context, plaintext, bound []byte) ([]byte, err
 	}
 	envelope := make([]byte, headBytes, headBytes+len(key.wrapped)+nonceBytes+len(plaintext)+tagBytes)
 	envelope[0] = version
-	binary.BigEndian.PutUint16(envelope[1:], uint16(len(key.wrapped)))
+	binary.BigEndian.PutUint16(envelope[1:], uint16(len(key.wrapped))) //nolint:gosec // KMS wraps to some hundred bytes, and New keys are checked
 	envelope = append(envelope, key.wrapped...)
 	return key.aead.Seal(envelope, nil, plaintext, additional(envelope, bound)), nil
 }

@@ -108,7 +108,7 @@ func TestAnEnvelopeIsWorthNothingInAnotherRecord(t *testing.T) {
 	s := seal.New(newKeeper(), newHand())
 	sealed := mustSeal(t, s, secret, bound)
 	for _, other := range []string{"sub_2/billing key", "sub_1/auth key", "sub_1/billing ke", "sub_1/billing key ", ""} {
-		if got, err := s.Open(t.Context(), sealed, []byte(other)); err != seal.ErrBroken || got != nil {
+		if got, err := s.Open(t.Context(), sealed, []byte(other)); !errors.Is(err, seal.ErrBroken) || got != nil {
 			t.Errorf("bound to %q: got %d bytes and error %v, want %v", other, len(got), err, seal.ErrBroken)
 		}
 	}
@@ -120,7 +120,7 @@ func TestAnAlteredOrCutEnvelopeDoesNotOpen(t *testing.T) {
 	refuse := func(what string, envelope []byte) {
 		t.Helper()
 		got, err := seal.New(keys, newHand()).Open(t.Context(), envelope, bound)
-		if err != seal.ErrBroken || got != nil {
+		if !errors.Is(err, seal.ErrBroken) || got != nil {
 			t.Errorf("%s: got %d bytes and error %v, want %v", what, len(got), err, seal.ErrBroken)
 		}
 	}
@@ -274,7 +274,7 @@ func FuzzOnlyWhatWasSealedOpens(f *testing.F) {
 			}
 			return
 		}
-		if err != seal.ErrBroken || got != nil {
+		if !errors.Is(err, seal.ErrBroken) || got != nil {
 			t.Errorf("opened %x, bound to %x, with error %v", sealed, to, err)
 		}
 	})
