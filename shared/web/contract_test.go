@@ -214,7 +214,10 @@ func TestEveryExampleOfARequestIsAccepted(t *testing.T) {
 // spoil calls with every variant of a JSON value in which one place is missing or changed.
 func spoil(root any, with func(what string, spoiled any)) {
 	replacements := []any{
-		nil, true, json.Number("0"), json.Number("-1.5"), "", " ", "x", "한글", "a/events", "a b", strings.Repeat("x", 600), []any{}, map[string]any{}, []any{"x"},
+		nil, true, json.Number("0"), json.Number("-1.5"), "", " ", "x", "한글", "a/events", "a b", strings.Repeat("x", 600),
+		[]any{},
+		map[string]any{},
+		[]any{"x"},
 		"\x00", "status", "apple", "dodo",
 	}
 	var walk func(path string, v any, set func(any))

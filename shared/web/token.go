@@ -8,12 +8,14 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc" // checks issuer, audience and times of a token, over keys that we give it
 	"github.com/go-jose/go-jose/v4"     // reads key sets and token headers; go-oidc stands on it
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"grantline/shared/clock"
 	"grantline/shared/fault"
@@ -28,7 +30,9 @@ type Tokens struct {
 
 	mu      sync.Mutex
 	keys    map[string][]crypto.PublicKey // by kid
-	fetched time.Time                     // when fetching was last tried
+	fetched time.Time                     // when keys were
+	tried   time.Time                     // when fetching was last tried
+	failure error                         // of that try
 }
 
 // signing is what identity providers sign with, and what a shared secret cannot be.
@@ -38,14 +42,22 @@ const (
 	// refetchAfter is how often an unknown key id may make us fetch the key set: a stream
 	// of forged tokens must not become a stream of requests.
 	refetchAfter = 5 * time.Minute
-	keySetBytes  = 1 << 20
+	// keepFor is how long a key set is believed without being asked for again: a key that
+	// its owner withdrew should not open doors for as long as a function lives.
+	keepFor     = time.Hour
+	keySetBytes = 1 << 20
 )
 
 // Subject verifies a token and returns its subject. fault.Unauthenticated means that it
 // proves nothing, fault.Unavailable that there are no keys to check it with.
 func (t *Tokens) Subject(ctx context.Context, token string) (string, error) {
-	parsed, err := jose.ParseSigned(token, signing)
+	parsed, err := jose.ParseSignedCompact(token, signing)
 	if err != nil || len(parsed.Signatures) != 1 {
+		return "", unauthenticated()
+	}
+	// No extension is understood here (RFC 7515, 4.1.11), while go-jose knows b64, which a
+	// JWT may not use (RFC 7797, 7).
+	if _, critical := parsed.Signatures[0].Header.ExtraHeaders["crit"]; critical {
 		return "", unauthenticated()
 	}
 	keys, err := t.keysFor(ctx, parsed.Signatures[0].Header.KeyID)
@@ -65,29 +77,31 @@ func (t *Tokens) Subject(ctx context.Context, token string) (string, error) {
 	return verified.Subject, nil
 }
 
-// keysFor returns the keys with an id, fetching the set when the id is new. Keys that are
-// known keep serving while the provider is down.
+// keysFor returns the keys with an id, fetching the set when the id is new or the set is
+// old. Keys that are known keep serving while the provider is down; of an id that is not
+// known nobody can say then whether it is forged, and that is an error.
 func (t *Tokens) keysFor(ctx context.Context, kid string) ([]crypto.PublicKey, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	now := t.Clock.Now()
+	within := func(d time.Duration, since time.Time) bool {
+		age := now.Sub(since)
+		return age >= 0 && age < d
+	}
+	known := len(t.keys[kid]) > 0 && within(keepFor, t.fetched)
+	if !known && (t.keys == nil || !within(refetchAfter, t.tried)) {
+		t.tried = now
+		var keys map[string][]crypto.PublicKey
+		if keys, t.failure = t.fetch(ctx); t.failure == nil {
+			t.keys, t.fetched = keys, now
+		} else if t.keys != nil {
+			t.Log.WarnContext(ctx, "key set cannot be fetched, serving the old one", "error", t.failure)
+		}
+	}
 	if keys := t.keys[kid]; len(keys) > 0 {
 		return keys, nil
 	}
-	now := t.Clock.Now()
-	if since := now.Sub(t.fetched); t.keys != nil && since >= 0 && since < refetchAfter {
-		return nil, nil
-	}
-	t.fetched = now
-	keys, err := t.fetch(ctx)
-	if err != nil {
-		if t.keys != nil {
-			t.Log.WarnContext(ctx, "key set cannot be fetched, serving the old one", "error", err)
-			return nil, nil
-		}
-		return nil, err
-	}
-	t.keys = keys
-	return keys[kid], nil
+	return nil, t.failure
 }
 
 func (t *Tokens) fetch(ctx context.Context) (map[string][]crypto.PublicKey, error) {
@@ -108,15 +122,17 @@ func (t *Tokens) fetch(ctx context.Context) (map[string][]crypto.PublicKey, erro
 		return nil, err
 	}
 	var set struct {
-		Keys []jose.JSONWebKey `json:"keys"`
+		Keys []jsontext.Value `json:"keys"`
 	}
 	if err := json.Unmarshal(body, &set); err != nil {
 		return nil, errors.New("web: key set is no JSON")
 	}
 	keys := map[string][]crypto.PublicKey{}
-	for _, k := range set.Keys {
-		// A key for encryption, or a private one, is none that we want.
-		if k.Valid() && k.IsPublic() && (k.Use == "" || k.Use == "sig") {
+	for _, text := range set.Keys {
+		var k jose.JSONWebKey
+		// One of a kind that is not understood spoils no other (RFC 7517, 5). A key for
+		// encryption, or a private one, is none that we want.
+		if k.UnmarshalJSON(text) == nil && k.Valid() && k.IsPublic() && forSigning(k) {
 			keys[k.KeyID] = append(keys[k.KeyID], k.Key)
 		}
 	}
@@ -124,4 +140,8 @@ func (t *Tokens) fetch(ctx context.Context) (map[string][]crypto.PublicKey, erro
 		return nil, errors.New("web: key set is empty")
 	}
 	return keys, nil
+}
+
+func forSigning(k jose.JSONWebKey) bool {
+	return (k.Use == "" || k.Use == "sig") && (k.Algorithm == "" || slices.Contains(signing, jose.SignatureAlgorithm(k.Algorithm)))
 }
