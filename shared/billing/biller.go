@@ -186,8 +186,11 @@ func (b *Biller) charge(ctx context.Context, scope table.Scope, s read) error {
 		return b.commit(ctx, scope, s, s.wake(StepRemind, now, now), nil)
 	}
 	if !s.due(now) {
-		if s.ended() {
+		switch {
+		case s.ended():
 			return b.commit(ctx, scope, s, s.sleep(), nil)
+		case s.NextDueAt.After(now):
+			return b.commit(ctx, scope, s, s.wake(StepCharge, s.NextDueAt, now), nil)
 		}
 		return nil
 	}

@@ -20,7 +20,7 @@ type fate struct {
 	ours    bool          // our key or contract is refused, as early as that
 	decline string        // a definite decline, stored under the key
 	class   billing.Class // of the decline, Soft unless set
-	odd     string        // a 400 that says nothing, stored under the key, without effect
+	odd     string        // a 400 that says nothing, stored under the key; without effect unless late
 	fail    bool          // 5xx
 	effect  bool          // of a fail: money moved all the same
 	stored  bool          // of a fail: it is replayed for ever
@@ -190,6 +190,9 @@ func (g *gateway) execute(c call, text []byte, f fate) billing.Outcome {
 	case f.odd != "":
 		o := billing.Outcome{Result: billing.Unclear, Code: f.odd, Final: true}
 		g.answers[key] = answer{outcome: o}
+		if f.late > 0 {
+			g.take(c, text, f.late)
+		}
 		return o
 	case f.fail && !f.effect:
 		o := billing.Outcome{Result: billing.Unclear, Code: "FAILED_INTERNAL_SYSTEM_PROCESSING"}
@@ -198,16 +201,8 @@ func (g *gateway) execute(c call, text []byte, f fate) billing.Outcome {
 		}
 		return o
 	}
-	var b body
-	if err := json.Unmarshal(text, &b); err != nil || b.Order != c.order {
-		g.wrong = append(g.wrong, fmt.Sprintf("order %s sent with a body of another", c.order))
-	}
-	at := g.clock.Now().Add(f.late)
-	paid := answer{billing.Outcome{Result: billing.Taken, Payment: billing.Payment{
-		Key: "pay_" + c.order, Amount: b.Amount, Currency: "KRW", ApprovedAt: at,
-	}}, at}
-	g.payments[c.order], g.answers[key] = paid, paid
-	g.effects = append(g.effects, movement{c.order, b.Amount, at})
+	paid := g.take(c, text, f.late)
+	g.answers[key] = paid
 	if f.fail {
 		o := billing.Outcome{Result: billing.Unclear, Code: "FAILED_INTERNAL_SYSTEM_PROCESSING"}
 		if f.stored {
@@ -219,6 +214,21 @@ func (g *gateway) execute(c call, text []byte, f fate) billing.Outcome {
 		return billing.Outcome{Result: billing.Unclear}
 	}
 	return paid.outcome
+}
+
+// take moves the money of an order, to be seen after a while.
+func (g *gateway) take(c call, text []byte, late time.Duration) answer {
+	var b body
+	if err := json.Unmarshal(text, &b); err != nil || b.Order != c.order {
+		g.wrong = append(g.wrong, fmt.Sprintf("order %s sent with a body of another", c.order))
+	}
+	at := g.clock.Now().Add(late)
+	paid := answer{billing.Outcome{Result: billing.Taken, Payment: billing.Payment{
+		Key: "pay_" + c.order, Amount: b.Amount, Currency: "KRW", ApprovedAt: at,
+	}}, at}
+	g.payments[c.order] = paid
+	g.effects = append(g.effects, movement{c.order, b.Amount, at})
+	return paid
 }
 
 func (g *gateway) Find(ctx context.Context, order string, want billing.Want) billing.Outcome {

@@ -8,6 +8,7 @@ import (
 
 	"grantline/shared/billing"
 	"grantline/shared/event"
+	"grantline/shared/memory"
 	"grantline/shared/table"
 )
 
@@ -206,6 +207,50 @@ func TestAnOpenOrderOfAPeriodThatIsOverIsSettledBeforeTheNext(t *testing.T) {
 	}
 	if want := []int{0, 1, 2, 3}; !slices.Equal(periods, want) {
 		t.Errorf("periods paid: got %v, want %v", periods, want)
+	}
+	w.sound("sub-1")
+}
+
+func TestAWakeUpThatIsTooEarlySendsNothingAndIsSetRight(t *testing.T) {
+	t.Parallel()
+	w := renewal(t, "monthly")
+	w.change("sub-1", func(s *billing.Subscription) { s.WakeAt = due.Add(-30 * time.Second) })
+	w.clock.set(due.Add(-20 * time.Second))
+	if err := w.work("sub-1"); err != nil {
+		t.Fatal(err)
+	}
+	w.wantSent("2026-03-10T03:00:00Z")
+	w.until(due.Add(time.Minute))
+	w.wantSent("2026-03-10T03:00:00Z", "2026-04-10T03:00:00Z")
+	w.sound("sub-1")
+}
+
+// The due index is read by a cursor: what is put in behind it might never be seen.
+func TestNothingIsPutIntoTheDueIndexBehindTheClock(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, at("2026-03-02T10:00:00+09:00").Add(300*time.Millisecond))
+	entries := 0
+	w.tables.Fail = func(op memory.Op) (bool, error) {
+		for _, write := range op.Writes {
+			if write.Item.Index == nil {
+				continue
+			}
+			entries++
+			if entry := write.Item.Index.Sort[:len("2006-01-02T15:04:05Z")]; entry < w.clock.Now().Format("2006-01-02T15:04:05Z") || at(entry).Before(w.clock.Now()) {
+				t.Errorf("at %v: got an entry for %s", w.clock.Now(), entry)
+			}
+		}
+		return true, nil
+	}
+	w.gateway.fate = declining(map[string]string{"1.1": "A"})
+	w.subscribe(signUp("weekly"))
+	w.until(at("2026-03-09T11:00:00+09:00"))
+	w.clock.set(at("2026-03-12T09:00:00+09:00").Add(time.Millisecond)) // the reminder is late
+	w.until(at("2026-03-13T11:00:00+09:00"))
+	w.clock.set(at("2026-04-01T12:00:00+09:00").Add(time.Millisecond)) // and so are three periods
+	w.until(at("2026-04-08T00:00:00+09:00"))
+	if entries < 8 {
+		t.Errorf("got %d entries, want all that the story has", entries)
 	}
 	w.sound("sub-1")
 }

@@ -73,6 +73,7 @@ func TestAnUnknownOutcomeIsSettledWithin48HoursHoweverTheGatewayBehaves(t *testi
 		"5xx kept for ever":                {fate: always(fate{fail: true, stored: true}), state: billing.Declined, code: billing.NoPaymentFound, within: 48 * time.Hour},
 		"nothing ever arrives":             {fate: always(fate{drop: true}), state: billing.Declined, code: billing.NoPaymentFound, within: 48 * time.Hour},
 		"400 of the unclear kind":          {fate: always(fate{odd: "PROVIDER_ERROR"}), state: billing.Declined, code: "PROVIDER_ERROR", within: time.Hour},
+		"400, and paid minutes later":      {fate: once(fate{odd: "PROVIDER_ERROR", late: 6 * time.Minute}), state: billing.Paid, within: time.Hour},
 		"a decline's answer was lost":      {fate: always(fate{decline: "REJECT_CARD_PAYMENT", lose: true}), state: billing.Declined, code: billing.NoPaymentFound, within: 48 * time.Hour},
 		"lost once, replayed":              {fate: func(of call) fate { return fate{decline: "REJECT_CARD_PAYMENT", lose: of.of == 1} }, state: billing.Declined, code: "REJECT_CARD_PAYMENT", within: 10 * time.Minute},
 		"lost, found by the look-up":       {fate: always(fate{decline: "REJECT_CARD_PAYMENT", lose: true}), lookup: true, state: billing.Declined, code: "REJECT_CARD_PAYMENT", within: 10 * time.Minute},
@@ -245,6 +246,38 @@ func TestASubscriptionCancelledBeforeTheSendIsNotCharged(t *testing.T) {
 	}
 }
 
+func TestASubscriptionCancelledBeforeTheResendIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	for nth := 1; nth <= 4; nth++ {
+		t.Run(fmt.Sprintf("before operation %d", nth), func(t *testing.T) {
+			t.Parallel()
+			w := renewal(t, "monthly")
+			w.gateway.fate = once(fate{drop: true})
+			w.until(due.Add(time.Minute))
+			w.clock.set(due.Add(2 * time.Minute))
+			n := 0
+			w.tables.Fail = func(memory.Op) (bool, error) {
+				if n++; n == nth {
+					w.end(func(s *billing.Subscription) { s.Step = billing.StepResolve; s.WakeAt = w.clock.Now() })
+				}
+				return true, nil
+			}
+			_ = w.work("sub-1")
+			w.tables.Fail = nil
+			w.until(due.Add(days(3)))
+			if got := len(w.gateway.sent()); got != 2 {
+				t.Errorf("charges sent: got %d, want the sign-up's and the one that was lost", got)
+			}
+			if o := w.order(1, 1); o.State != billing.Void {
+				t.Errorf("order: got %s, want void", o.State)
+			}
+			if s := w.subscription("sub-1"); s.State != billing.StateCancelled || s.Step != billing.StepNone {
+				t.Errorf("subscription: got %s with step %q, want cancelled and asleep", s.State, s.Step)
+			}
+		})
+	}
+}
+
 func TestACardThatWasReplacedBeforeTheSendIsNotCharged(t *testing.T) {
 	t.Parallel()
 	w := renewal(t, "monthly")
@@ -294,8 +327,8 @@ func TestAnEndedSubscriptionStaysEndedWhateverItsOpenOrderComesTo(t *testing.T) 
 			if got := len(w.gateway.sent()); got != 2 {
 				t.Errorf("charges sent: got %d, want 2, none after the end", got)
 			}
-			if o := w.order(1, 1); o.State != c.state || len(o.Sealed) > 0 {
-				t.Errorf("order: got %s with %d bytes kept, want %s and none", o.State, len(o.Sealed), c.state)
+			if o := w.order(1, 1); o.State != c.state || len(o.Sealed) > 0 || o.Sends != 1 {
+				t.Errorf("order: got %s with %d bytes kept after %d sends, want %s, none and 1", o.State, len(o.Sealed), o.Sends, c.state)
 			}
 			s := w.subscription("sub-1")
 			if s.State != billing.StateCancelled || s.Step != billing.StepNone {
