@@ -18,6 +18,7 @@ func appleStore(r *setting.Reader, now clock.Clock) purchase.Store {
 	appID, err := strconv.ParseInt(r.Text("APPLE_APP_ID", "the app's Apple id, a number"), 10, 64)
 	if err != nil {
 		r.Refuse("APPLE_APP_ID", "the app's Apple id, a number")
+		return nil
 	}
 	roots, err := apple.Roots()
 	if err != nil {
