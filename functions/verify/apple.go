@@ -22,7 +22,7 @@ func appleStore(r *setting.Reader, now clock.Clock) purchase.Store {
 	}
 	roots, err := apple.Roots()
 	if err != nil {
-		r.Refuse("APPLE_ROOT_CERTIFICATES", "a PEM file of trust anchors")
+		r.Refuse("trust anchors of the App Store", "readable: "+err.Error())
 	}
 	verifier, err := apple.NewVerifier(apple.Config{
 		Roots: roots, BundleIDs: bundles, AppID: appID, Clock: now,
