@@ -352,3 +352,44 @@ func TestADeclineCannotEndWhatAnotherGives(t *testing.T) {
 	w.wantAccess(true)
 	w.sound("sub-1")
 }
+
+func TestTooManyRequestsAreNoAttemptAndArePaced(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fate  fate
+		most  int
+		alarm bool
+	}{
+		"429":               {fate{busy: true}, 3 * 60, false},
+		"our configuration": {fate{ours: true}, 3 * 6, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := renewal(t, "monthly")
+			w.gateway.fate = func(call) fate { return c.fate }
+			w.clock.set(due)
+			for range 3 {
+				if err := w.work("sub-1"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := len(w.gateway.sent()); got != 2 {
+				t.Errorf("at once: got %d charges sent, want 2, no two within a minute", got)
+			}
+			w.until(due.Add(3 * time.Hour))
+			if got := len(w.gateway.sent()) - 1; got < c.most/2 || got > c.most+1 {
+				t.Errorf("in three hours: got %d sends, want about %d", got, c.most)
+			}
+			s := w.subscription("sub-1")
+			if s.State != billing.StateActive || s.Attempt != 1 || s.Period != 1 || w.alarmed() != c.alarm {
+				t.Errorf("got %s at attempt %d, alarm %v; want active at 1, %v", s.State, s.Attempt, w.alarmed(), c.alarm)
+			}
+			w.gateway.fate = nil
+			w.until(due.Add(3*time.Hour + 15*time.Minute))
+			if s = w.subscription("sub-1"); s.Period != 2 {
+				t.Errorf("after it passed: got period %d, want 2", s.Period)
+			}
+			w.sound("sub-1")
+		})
+	}
+}

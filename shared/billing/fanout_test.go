@@ -252,9 +252,9 @@ func TestAHandOverThatFailsHalfwayIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	w := fanned(t, 1, 100)
 	for n := range 10 {
-		w.row(fmt.Sprintf("s-%d", n), noon.Add(time.Duration(n)*time.Second), 0)
+		w.row(fmt.Sprintf("s-%d", n), noon.Add(time.Duration(n)*time.Minute), 0)
 	}
-	w.minute()
+	w.clock.set(noon.Add(31 * time.Minute))
 	w.queue.take = func(int) (int, error) {
 		return 4, fault.New(fault.Unavailable, "queue_unavailable", "The queue did not answer.")
 	}
@@ -367,7 +367,11 @@ func TestEveryShardAndLineHasItsTurn(t *testing.T) {
 	}
 	served := map[string]bool{}
 	for range 2 * shards {
-		for _, id := range w.tick() { // nobody works: the backlog never ends
+		handed := w.tick()
+		if len(handed) > 5 {
+			t.Errorf("a tick handed over %d, want 5 at most over all shards", len(handed))
+		}
+		for _, id := range handed { // nobody works: the backlog never ends
 			served[id] = true
 		}
 		w.minute()

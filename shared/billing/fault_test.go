@@ -232,9 +232,22 @@ func badMonths(t testing.TB, seed uint64) *world {
 	w.gateway.issue = func(int) (bool, bool, bool) { return false, bad && dice.IntN(4) == 0, bad && dice.IntN(4) == 0 }
 	w.gateway.fate = func(c call) fate {
 		fates := []fate{
-			{drop: true}, {lose: true}, {kill: true}, {drop: true, kill: true}, {fail: true}, {fail: true, effect: true},
-			{fail: true, stored: true}, {fail: true, effect: true, stored: true}, {late: 5 * time.Minute}, {late: 3 * time.Hour},
-			{busy: true}, {ours: true}, {odd: "PROVIDER_ERROR"}, {decline: "A"}, {decline: "B"}, {decline: "B", lose: true},
+			{drop: true},
+			{lose: true},
+			{kill: true},
+			{drop: true, kill: true},
+			{fail: true},
+			{fail: true, effect: true},
+			{fail: true, stored: true},
+			{fail: true, effect: true, stored: true},
+			{late: 5 * time.Minute},
+			{late: 3 * time.Hour},
+			{busy: true},
+			{ours: true},
+			{odd: "PROVIDER_ERROR"},
+			{decline: "A"},
+			{decline: "B"},
+			{decline: "B", lose: true},
 			{decline: "C", class: billing.Passing},
 		}
 		if !bad || dice.IntN(2) == 0 {

@@ -98,20 +98,32 @@ func TestManyAtOnceRegisterOneCard(t *testing.T) {
 	}
 }
 
-// A whole second delivery runs within the first, at each of its operations: every place
-// where two workers can meet, without luck.
-func TestASecondDeliveryAtAnyMomentOfTheFirstChangesNothing(t *testing.T) {
+// Two more deliveries run within the first, at each of its operations: every place where
+// workers can meet, without luck. While one is at an order, no other sends it.
+func TestMoreDeliveriesAtAnyMomentOfTheFirstChangeNothing(t *testing.T) {
 	t.Parallel()
-	for name, f := range map[string]func(call) fate{
-		"paid": nil, "declined": declining(map[string]string{"1.1": "A"}), "answer lost": once(fate{lose: true}),
-		"too many requests": once(fate{busy: true}), "unclear 400": once(fate{odd: "PROVIDER_ERROR"}),
+	for name, c := range map[string]struct {
+		fate  func(call) fate
+		after time.Duration // of the renewal's instant
+		sends int           // of its order, at most
+	}{
+		"paid":                      {nil, 0, 1},
+		"declined":                  {declining(map[string]string{"1.1": "A"}), 0, 1},
+		"answer lost":               {once(fate{lose: true}), 0, 1},
+		"too many requests":         {once(fate{busy: true}), 0, 2},
+		"unclear 400":               {once(fate{odd: "PROVIDER_ERROR"}), 0, 2},
+		"looking up a lost answer":  {once(fate{lose: true}), 2 * time.Minute, 1},
+		"looking up a lost request": {once(fate{drop: true}), 2 * time.Minute, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for nth := 1; ; nth++ {
 				w := renewal(t, "monthly")
-				w.gateway.fate = f
-				w.clock.set(due)
+				w.gateway.fate = c.fate
+				if c.after > 0 {
+					w.until(due.Add(c.after - time.Second))
+				}
+				w.clock.set(due.Add(c.after))
 				n, inside := 0, false
 				w.tables.Fail = func(memory.Op) (bool, error) {
 					if inside {
@@ -119,6 +131,7 @@ func TestASecondDeliveryAtAnyMomentOfTheFirstChangesNothing(t *testing.T) {
 					}
 					if n++; n == nth {
 						inside = true
+						_ = w.biller.Work(t.Context(), scope, "sub-1")
 						_ = w.biller.Work(t.Context(), scope, "sub-1")
 						inside = false
 					}
@@ -128,13 +141,13 @@ func TestASecondDeliveryAtAnyMomentOfTheFirstChangesNothing(t *testing.T) {
 				w.tables.Fail = nil
 				w.until(due.Add(days(2)))
 				w.sound("sub-1")
-				for _, c := range w.gateway.sent() {
-					if period, _ := attemptOf("sub-1", c.order); period == 1 && c.of > 2 {
-						t.Errorf("the order was sent %d times, want twice at most", c.of)
+				for _, of := range w.gateway.sent() {
+					if period, _ := attemptOf("sub-1", of.order); period == 1 && of.of > c.sends {
+						t.Errorf("the order was sent %d times, want %d at most", of.of, c.sends)
 					}
 				}
 				if t.Failed() {
-					t.Fatalf("with the second delivery at operation %d", nth)
+					t.Fatalf("with the others at operation %d", nth)
 				}
 				if n < nth {
 					return

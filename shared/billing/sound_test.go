@@ -61,6 +61,11 @@ func (w *world) sound(id string) {
 			w.Errorf("subscription is %s with step %q, want it to sleep", s.State, s.Step)
 		}
 	}
+	for _, item := range w.tables.Items(table.Subscriptions) {
+		if item.Key.Partition == scope.Key(id) && (item.Index != nil) != (s.Step != billing.StepNone) {
+			w.Errorf("entry in the due index: got %+v for a subscription with step %q", item.Index, s.Step)
+		}
+	}
 	w.told(s)
 	w.secretive()
 }

@@ -173,6 +173,11 @@ func TestAnotherCustomersPurchaseIsRefused(t *testing.T) {
 	s.store.put("renewal", renewal)
 	_, err = s.claim(ben, "renewal")
 	wantFault(t, err, fault.Conflict, "owned_by_another_customer")
+	elsewhere := sold("1", premium) // the same order, by another name of its line
+	elsewhere.Line = "another"
+	s.store.put("elsewhere", elsewhere)
+	_, err = s.claim(ben, "elsewhere")
+	wantFault(t, err, fault.Conflict, "owned_by_another_customer")
 	if s.customer(ben).Exists() || s.allowed(ben, "premium") {
 		t.Error("the refused customer got something")
 	}
