@@ -44,9 +44,9 @@ var credentials = sync.OnceValue(func() map[string]header {
 	publicPEM := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 	hs256 := object{"alg": "HS256", "kid": "ec-1", "typ": "JWT"}
 	rs256 := object{"alg": "RS256", "kid": "rsa-1", "typ": "JWT"}
-	good := p.token("minji")
+	good := p.token("minji", start)
 	parts := strings.Split(good, ".")
-	jisoo := p.token("jisoo")
+	jisoo := p.token("jisoo", start)
 	with := func(h header, customerID string) header { h["X-Customer-Id"] = customerID; return h }
 	flat := `{"x":".` + parts[1] + `.","payload":"` + parts[1] + `","protected":"` + parts[0] + `","signature":"` + parts[2] + `"}`
 	twice := `{"x":".` + parts[1] + `.","payload":"` + parts[1] + `","signatures":[{"protected":"` + parts[0] + `","signature":"` + parts[2] +

@@ -112,10 +112,12 @@ func (p *provider) RoundTrip(r *http.Request) (*http.Response, error) {
 // object is a JSON object of a token.
 type object map[string]any
 
-// claims are those of a token that is good for an hour.
-func claims(customerID string) object {
+// claims are those of a token that is good for an hour from the start.
+func claims(customerID string) object { return claimsAt(customerID, start) }
+
+func claimsAt(customerID string, now time.Time) object {
 	return object{
-		"iss": issuer, "aud": audience, "sub": customerID, "iat": start.Unix(), "exp": start.Add(time.Hour).Unix(),
+		"iss": issuer, "aud": audience, "sub": customerID, "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
 	}
 }
 
@@ -133,8 +135,8 @@ func (c object) with(name string, value any) object {
 var es256 = object{"alg": "ES256", "kid": "ec-1", "typ": "JWT"}
 
 // token is what the provider issues to a customer.
-func (p *provider) token(customerID string) string {
-	return compact(es256, claims(customerID), p.signES)
+func (p *provider) token(customerID string, now time.Time) string {
+	return compact(es256, claimsAt(customerID, now), p.signES)
 }
 
 func part(v any) string {

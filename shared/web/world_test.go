@@ -122,11 +122,10 @@ func (a answer) code() string {
 
 // ask sends a request whose path is decoded already, as API Gateway hands it over, and
 // holds the answer against the document.
-func (w *world) ask(method, path string, h header, body string) answer {
+func (w *world) ask(method, path string, h header, body string, query ...string) answer {
 	w.Helper()
-	target, query, _ := strings.Cut(path, "?")
 	r := (&http.Request{
-		Method: method, URL: &url.URL{Path: target, RawQuery: query}, Header: http.Header{}, Host: "127.0.0.1",
+		Method: method, URL: &url.URL{Path: path, RawQuery: strings.Join(query, "&")}, Header: http.Header{}, Host: "127.0.0.1",
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)),
 	}).WithContext(w.Context())
 	for name, value := range h {
@@ -137,14 +136,14 @@ func (w *world) ask(method, path string, h header, body string) answer {
 	a := answer{status: rw.Code, header: rw.Result().Header, text: rw.Body.String()}
 	_ = json.Unmarshal(rw.Body.Bytes(), &a.body)
 	w.answers.WriteString(a.text)
-	theDocument(w).check(w, method, target, a)
+	theDocument(w).check(w, method, path, a)
 	return a
 }
 
 // expect asks and insists on a status and, of a problem, its code.
-func (w *world) expect(status int, code, method, path string, h header, body string) answer {
+func (w *world) expect(status int, code, method, path string, h header, body string, query ...string) answer {
 	w.Helper()
-	a := w.ask(method, path, h, body)
+	a := w.ask(method, path, h, body, query...)
 	if a.status != status || a.code() != code {
 		w.Errorf("%s %s: got %d %q, want %d %q: %s", method, path, a.status, a.code(), status, code, a.text)
 	}
@@ -202,7 +201,7 @@ func server(customerID string) header {
 }
 
 func (w *world) user(customerID string) header {
-	return header{"Authorization": "Bearer " + w.keep(w.provider.token(customerID))}
+	return header{"Authorization": "Bearer " + w.keep(w.provider.token(customerID, w.clock.Now()))}
 }
 
 // movable is a clock that stands until it is moved.
