@@ -157,6 +157,43 @@ func TestMoreDeliveriesAtAnyMomentOfTheFirstChangeNothing(t *testing.T) {
 	}
 }
 
+// The gateway takes its time, and messages for the same subscription come meanwhile,
+// until a second before the sender's lease ends.
+func TestWhileOneIsSendingNoOtherSends(t *testing.T) {
+	t.Parallel()
+	for name, send := range map[string]int{"the first time": 1, "again, after a lost request": 2} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := renewal(t, "monthly")
+			inside := false
+			w.gateway.fate = func(c call) fate {
+				if c.of < send {
+					return fate{drop: true}
+				}
+				if !inside && c.of == send {
+					inside = true
+					w.gateway.mu.Unlock()
+					now := w.clock.Now()
+					for _, later := range []time.Duration{0, 0, lease / 2, lease - time.Second} {
+						w.clock.set(now.Add(later))
+						_ = w.biller.Work(t.Context(), scope, "sub-1")
+					}
+					w.gateway.mu.Lock()
+				}
+				return fate{}
+			}
+			w.until(due.Add(time.Hour))
+			if got := len(w.gateway.sent()) - 1; got != send {
+				t.Errorf("sends of the renewal: got %d, want %d", got, send)
+			}
+			if o := w.order(1, 1); o.State != billing.Paid || o.Sends != send {
+				t.Errorf("order: got %s after %d sends, want paid after %d", o.State, o.Sends, send)
+			}
+			w.sound("sub-1")
+		})
+	}
+}
+
 // The due index and a glance may be of a moment ago: whatever old state a worker starts
 // from, it does nothing twice.
 func TestAWorkerThatStartsFromAnOldStateDoesNothingTwice(t *testing.T) {
