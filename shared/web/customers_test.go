@@ -86,6 +86,8 @@ func TestACustomerIDThatCannotBeIsRefusedEverywhere(t *testing.T) {
 			}
 		}
 		w.expect(400, "invalid_customer_id", "POST", "/v1/purchases", app(id), doors[0].body)
+		w.expect(400, "invalid_customer_id", "GET", "/v1/subscriptions/sub-1", server(id), "")
+		w.expect(400, "invalid_customer_id", "GET", "/v1/orders/gl_1", server(id), "")
 		if a := w.ask("GET", "/v1/customers/"+id+"/events", server(""), ""); a.status != 400 {
 			t.Errorf("events of %q: got %d %s, want 400", id, a.status, a.text)
 		}

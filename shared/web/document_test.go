@@ -58,7 +58,8 @@ var load = sync.OnceValues(func() (*document, error) {
 		return nil, err
 	}
 	for path := range d.root["paths"].(map[string]any) {
-		pattern := regexp.MustCompile(`\\\{[A-Za-z]+\\\}`).ReplaceAllString(regexp.QuoteMeta(path), ".+")
+		pattern := regexp.MustCompile(`\\\{[A-Za-z]+\\\}$`).ReplaceAllString(regexp.QuoteMeta(path), ".+")
+		pattern = regexp.MustCompile(`\\\{[A-Za-z]+\\\}`).ReplaceAllString(pattern, ".*")
 		d.routes = append(d.routes, route{path, regexp.MustCompile("^(?s:" + pattern + ")$")})
 	}
 	// From the right: the path with more fixed parts comes first.
@@ -171,7 +172,7 @@ func (d *document) mismatch(method, path string, a answer) error {
 		return d.fits("answer at an unknown path", a, 404, "components", "responses", "NoRoute")
 	}
 	operation, _, ok := d.at("paths", known, strings.ToLower(method))
-	if !ok {
+	if !ok || method != strings.ToUpper(method) {
 		if known == "/api/iap/fulfill" {
 			return d.fits("answer to another method", a, 405, "paths", known, "post", "responses", "default")
 		}

@@ -69,3 +69,12 @@ type ordersShop struct{ *shop }
 func (s ordersShop) OrderOf(p purchase.Proof) (string, bool) {
 	return p.Evidence, s.shape.MatchString(p.Evidence)
 }
+
+// deadlined is a store that is out of reach and tells whether its time was bounded.
+type deadlined func(bounded bool)
+
+func (d deadlined) Look(ctx context.Context, _ purchase.Proof) (purchase.Sale, error) {
+	_, bounded := ctx.Deadline()
+	d(bounded)
+	return purchase.Sale{}, outage()
+}
