@@ -9,6 +9,7 @@ import (
 	"grantline/shared/billing"
 	"grantline/shared/event"
 	"grantline/shared/memory"
+	"grantline/shared/money"
 	"grantline/shared/table"
 )
 
@@ -303,6 +304,31 @@ func TestACardThatWasReplacedBeforeTheSendIsNotCharged(t *testing.T) {
 		t.Errorf("charges: got %d, the last with %s, want 2 and the new card", len(calls), calls[len(calls)-1].card)
 	}
 	w.sound("sub-1")
+}
+
+func TestAPriceThatChangedBeforeTheSendIsNotTheOldOne(t *testing.T) {
+	t.Parallel()
+	w := renewal(t, "monthly")
+	w.clock.set(due)
+	changed := false
+	w.tables.Fail = func(op memory.Op) (bool, error) {
+		if op.Method == "Commit" && op.Touches(table.Orders) && !changed {
+			changed = true
+			w.change("sub-1", func(s *billing.Subscription) { s.Terms.Price = money.Of(5900, "KRW") })
+		}
+		return true, nil
+	}
+	if err := w.work("sub-1"); err != nil {
+		t.Fatal(err)
+	}
+	w.tables.Fail = nil
+	w.until(due.Add(time.Hour))
+	if got := w.gateway.taken(); len(got) != 2 || got[1].amount != 5900 {
+		t.Errorf("payments: got %+v, want the second of 5900", got)
+	}
+	if o := w.order(1, 1); o.State != billing.Paid || o.Amount != 5900 {
+		t.Errorf("order: got %s of %d, want paid of 5900", o.State, o.Amount)
+	}
 }
 
 // Cancelled while its order's outcome is unknown: nothing is sent again, the outcome is
