@@ -67,7 +67,6 @@ func (t *Tables) commitOne(ctx context.Context, w table.Write, token string) err
 	var tries repeats
 	name := t.name(w.Item.Key.Table)
 	switch w.Change {
-	case table.Insert, table.Replace:
 	case table.Check:
 		return t.check(ctx, w.Item)
 	case table.Remove:
@@ -87,7 +86,7 @@ func (t *Tables) commitOne(ctx context.Context, w table.Write, token string) err
 			return t.overtaken(err, w, token, &tries)
 		}
 		t.wrote("DeleteItem", *name, out.ConsumedCapacity)
-	default:
+	case table.Insert, table.Replace:
 		item, err := written(w.Item, token)
 		if err != nil {
 			return err
