@@ -23,7 +23,6 @@ type store struct {
 	sales map[string]purchase.Sale
 	down  error // instead of any answer
 	looks int
-	named bool // the evidence is the order's id
 }
 
 func (s *store) Look(_ context.Context, p purchase.Proof) (purchase.Sale, error) {
@@ -87,9 +86,11 @@ const (
 	ben = "ben"
 )
 
+var embedded = sync.OnceValues(catalog.Embedded)
+
 func newShop(t testing.TB) *shop {
 	t.Helper()
-	c, err := catalog.Embedded()
+	c, err := embedded()
 	if err != nil {
 		t.Fatal(err)
 	}
