@@ -330,7 +330,7 @@ func nonsenseIsRefused(t *testing.T, b *bench) {
 	} {
 		insert(fmt.Sprintf("Data %.60q", text), data(text))
 	}
-	for _, name := range []string{"pk", "sk", "revision", "schema", "token", "indexPartition", "indexSort", "hint"} {
+	for _, name := range []string{"pk", "sk", "revision", "schema", "token", "indexPartition", "indexSort", "hint", "sealed"} {
 		insert("a member named "+name, data(fmt.Sprintf(`{%q:"x"}`, name)))
 	}
 	insert("an item over 400 KB", data(`{"a":"`+strings.Repeat("a", 400<<10)+`"}`))

@@ -61,6 +61,7 @@ var promises = []struct {
 	{"WhatIsReadIsACopy", whatIsReadIsACopy},
 	{"DataComesBackAsItWas", dataComesBackAsItWas},
 	{"BytesInKeysComeBack", bytesInKeysComeBack},
+	{"SealedBytesComeBackAndGo", sealedBytesComeBackAndGo},
 	{"LargeItemFits", largeItemFits},
 
 	{"AllAreReadInTheOrderOfTheKeys", allAreReadInTheOrderOfTheKeys},
@@ -196,7 +197,7 @@ func meaning(t *testing.T, i table.Item) map[string]any {
 		t.Fatalf("Data: got %q, want JSON: %v", i.Data, err)
 	}
 	return map[string]any{
-		"key": i.Key, "schema": i.Schema, "revision": i.Revision, "index": i.Index, "data": exact(data),
+		"key": i.Key, "schema": i.Schema, "revision": i.Revision, "index": i.Index, "data": exact(data), "sealed": string(i.Sealed),
 	}
 }
 

@@ -1,6 +1,7 @@
 package dbtest
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 
@@ -150,5 +151,29 @@ func thousandItemsAreReadAtOnce(t *testing.T, b *bench) {
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("keys of what was found: got (+) and want (-) differ:\n%s", d)
+	}
+}
+
+func sealedBytesComeBackAndGo(t *testing.T, b *bench) {
+	var every []byte
+	for c := range 256 {
+		every = append(every, byte(c))
+	}
+	alone, together := b.order("alone"), b.order("together")
+	alone.Sealed, together.Sealed = every, every
+	b.write(t, table.Inserted(alone))
+	b.write(t, table.Inserted(together), table.Inserted(b.order("another")))
+	for _, want := range []table.Item{alone, together} {
+		want.Revision = 1
+		is := b.read(t, want.Key)
+		same(t, "item with sealed bytes", is, want)
+		if found := b.conflict(t, table.Inserted(want)).Found[0]; found == nil || !bytes.Equal(found.Sealed, every) {
+			t.Errorf("the item in the way: got %+v, want its sealed bytes", found)
+		}
+		is.Sealed = nil
+		b.write(t, table.Replaced(is))
+		if is = b.read(t, want.Key); len(is.Sealed) != 0 {
+			t.Errorf("Sealed after it was dropped: got %d bytes, want none", len(is.Sealed))
+		}
 	}
 }

@@ -256,7 +256,7 @@ func without(on []place, p place) []place {
 }
 
 func cloned(i table.Item) table.Item {
-	i.Data = slices.Clone(i.Data)
+	i.Data, i.Sealed = slices.Clone(i.Data), slices.Clone(i.Sealed)
 	if i.Index != nil {
 		entry := *i.Index
 		i.Index = &entry

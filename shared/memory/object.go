@@ -28,7 +28,7 @@ const (
 )
 
 // reserved are the attributes that an item has besides the members of its Data.
-var reserved = []string{"pk", "sk", "revision", "schema", "token", "indexPartition", "indexSort", "hint"}
+var reserved = []string{"pk", "sk", "revision", "schema", "token", "indexPartition", "indexSort", "hint", "sealed"}
 
 // indexed are the tables that have an index.
 var indexed = []table.Table{table.Orders, table.Purchases, table.Subscriptions}
@@ -178,7 +178,7 @@ func storable(n string) bool {
 
 // sizeOf is about what DynamoDB would count, from the bytes of the JSON.
 func sizeOf(i table.Item) int {
-	n := len(i.Key.Partition) + len(i.Key.Sort) + len(i.Data)
+	n := len(i.Key.Partition) + len(i.Key.Sort) + len(i.Data) + len(i.Sealed)
 	if i.Index != nil {
 		n += len(i.Index.Partition) + len(i.Index.Sort) + len(i.Index.Hint)
 	}

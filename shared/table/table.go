@@ -70,7 +70,10 @@ type Item struct {
 	Schema   int   // version of Data's shape; code reads its own and the one before
 	Revision int64 // 0 before it is stored; one more with each write
 	Data     []byte
-	Index    *Index // nil: not in the table's index
+	// Sealed is one value that only its owner can read, kept as bytes, since as text it
+	// would take a third more room; nil if there is none.
+	Sealed []byte
+	Index  *Index // nil: not in the table's index
 }
 
 // Index is an item's entry in its table's one sparse index: "due" of Subscriptions,

@@ -12,6 +12,7 @@
 //	indexPartition  S    Index.Partition; absent, as the next two, without an Index
 //	indexSort       S    Index.Sort
 //	hint            S    Index.Hint; absent if empty
+//	sealed          B    Sealed; absent if empty
 //	anything else        a member of Data under its own name: string S, number N, true
 //	                     and false BOOL, null NULL, array L, object M
 //

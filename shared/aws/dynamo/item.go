@@ -23,11 +23,12 @@ const (
 	attrIndexPartition = "indexPartition"
 	attrIndexSort      = "indexSort"
 	attrHint           = "hint"
+	attrSealed         = "sealed"
 )
 
 var reserved = map[string]bool{
 	attrPartition: true, attrSort: true, attrRevision: true, attrSchema: true, attrToken: true,
-	attrIndexPartition: true, attrIndexSort: true, attrHint: true,
+	attrIndexPartition: true, attrIndexSort: true, attrHint: true, attrSealed: true,
 }
 
 // maxDepth is how deep objects and arrays are nested within Data at most. DynamoDB
@@ -64,6 +65,10 @@ func attributes(i table.Item, token string) (map[string]types.AttributeValue, er
 		if i.Index.Hint != "" {
 			all[attrHint] = text(i.Index.Hint)
 		}
+	}
+
+	if len(i.Sealed) > 0 {
+		all[attrSealed] = &types.AttributeValueMemberB{Value: i.Sealed}
 	}
 
 	if !utf8.Valid(i.Data) {
@@ -142,6 +147,9 @@ func parseItem(t table.Table, all map[string]types.AttributeValue) (stored, erro
 		return stored{}, fmt.Errorf("dynamo: an item in %s has no schema", t)
 	}
 	i.Index = indexOf(all)
+	if sealed, ok := all[attrSealed].(*types.AttributeValueMemberB); ok {
+		i.Sealed = sealed.Value
+	}
 
 	members := map[string]any{}
 	for name, a := range all {
