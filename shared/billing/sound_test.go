@@ -121,7 +121,7 @@ func (w *world) secretive() {
 	w.Helper()
 	for _, name := range table.Names {
 		for _, item := range w.tables.Items(name) {
-			if strings.Contains(string(item.Data), "secret-") {
+			if strings.Contains(string(item.Data)+string(item.Sealed), "secret-") {
 				w.Errorf("an item of %s shows a secret: %s", name, item.Data)
 			}
 		}
@@ -135,8 +135,8 @@ func (w *world) secretive() {
 func (w *world) orders() []billing.Charge {
 	var all []billing.Charge
 	for _, item := range w.tables.Items(table.Orders) {
-		var c billing.Charge
-		if err := json.Unmarshal(item.Data, &c); err != nil {
+		c, err := billing.DecodeCharge(item)
+		if err != nil {
 			w.Fatal(err)
 		}
 		all = append(all, c)
@@ -158,6 +158,7 @@ func (w *world) rewrite(id string, how func(*billing.Charge)) {
 	}
 	how(&c)
 	item.Data, _ = json.Marshal(c)
+	item.Sealed = c.Sealed
 	if err := w.tables.Commit(w.Context(), table.Replaced(item)); err != nil {
 		w.Fatal(err)
 	}
