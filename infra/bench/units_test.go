@@ -123,6 +123,9 @@ func itemSize(i table.Item) int {
 	if i.Index != nil {
 		size += len("indexPartition") + len(i.Index.Partition) + len("indexSort") + len(i.Index.Sort)
 	}
+	if len(i.Sealed) > 0 {
+		size += len("sealed") + len(i.Sealed)
+	}
 	for name, value := range data {
 		size += len(name) + valueSize(value)
 	}

@@ -3,7 +3,6 @@ package billing
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -89,7 +88,8 @@ func (b *Biller) readBy(ctx context.Context, get func(context.Context, table.Key
 	if r.item, err = get(ctx, key(scope, id)); err != nil {
 		return read{}, fmt.Errorf("billing: subscription: %w", err)
 	}
-	return r, decode(r.item, &r.Subscription)
+	r.Subscription, err = decodeSubscription(r.item)
+	return r, err
 }
 
 // Work does what a subscription's wake-up is for, if it is time. It is the queue's only
@@ -269,13 +269,10 @@ func (b *Biller) lapse(ctx context.Context, scope table.Scope, id string) error 
 	})
 }
 
-// letter is what a charge sends, as it is kept sealed in the order.
+// letter is what a charge sends, as it is kept sealed in the order: the card, since
+// another may have taken its place at a resend, and the exact body.
 type letter struct {
-	BillingKey  string          `json:"billingKey"`
-	CustomerKey string          `json:"customerKey"`
-	Body        json.RawMessage `json:"body"`
-
-	sealed []byte
+	billingKey, body, sealed []byte
 }
 
 func sealedFor(purpose, id string) []byte { return []byte(purpose + "/" + id) }
@@ -299,12 +296,8 @@ func (b *Biller) compose(ctx context.Context, g Gateway, scope table.Scope, s Su
 	if err != nil {
 		return letter{}, fmt.Errorf("billing: card of subscription %s: %w", s.ID, err)
 	}
-	l := letter{BillingKey: string(billingKey), CustomerKey: s.CustomerKey, Body: body}
-	plain, err := json.Marshal(l)
-	if err != nil {
-		return letter{}, err
-	}
-	l.sealed, err = b.Sealer.Seal(ctx, plain, sealedFor("charge", scope.Key(id)))
+	l := letter{billingKey: billingKey, body: body}
+	l.sealed, err = b.Sealer.Seal(ctx, joined(billingKey, body), sealedFor("charge", scope.Key(id)))
 	return l, err
 }
 
@@ -314,7 +307,8 @@ func (b *Biller) unseal(ctx context.Context, scope table.Scope, c Charge) (lette
 		return letter{}, fmt.Errorf("billing: body of order %s: %w", c.ID, err)
 	}
 	l := letter{sealed: c.Sealed}
-	return l, json.Unmarshal(plain, &l)
+	l.billingKey, l.body, err = parted(plain)
+	return l, err
 }
 
 // claim inserts the order of the attempt. It is false if another one has it; then the
@@ -378,7 +372,7 @@ func (b *Biller) overtaken(ctx context.Context, scope table.Scope, s read, charg
 // send makes the call of a charge that is claimed by us, and writes down what came of it.
 func (b *Biller) send(ctx context.Context, g Gateway, scope table.Scope, s read, c *customer.Customer, charge Charge, item table.Item, l letter) error {
 	calling, cancel := clock.LeaveRoom(ctx, answerMargin)
-	outcome := g.Charge(calling, charge.ID, Card{BillingKey: l.BillingKey, CustomerKey: l.CustomerKey}, l.Body)
+	outcome := g.Charge(calling, charge.ID, Card{BillingKey: string(l.billingKey), CustomerKey: s.CustomerKey}, l.body)
 	cancel()
 	b.Log.InfoContext(ctx, "charge sent", "order", charge.ID, "subscription", s.ID, "period", charge.Period,
 		"attempt", charge.Attempt, "send", charge.Sends, "result", outcome.Result, "code", outcome.Code)

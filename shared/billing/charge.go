@@ -61,7 +61,7 @@ type Charge struct {
 	AbsentSince time.Time `json:"absentSince,omitzero"`
 	// Sealed is the card and the exact body, for a resend must have the same bytes. It is
 	// dropped when the charge closes.
-	Sealed []byte `json:"sealed,omitempty"`
+	Sealed []byte `json:"-"`
 }
 
 // OrderID of a scheduled attempt follows from what it is for, so that whoever makes it,
@@ -73,7 +73,7 @@ func OrderID(scope table.Scope, subscription string, period, attempt int) string
 
 // DecodeCharge reads a charge from its order's item.
 func DecodeCharge(item table.Item) (Charge, error) {
-	var c Charge
+	c := Charge{Sealed: item.Sealed}
 	return c, decode(item, &c)
 }
 
@@ -83,7 +83,7 @@ func orderKey(scope table.Scope, id string) table.Key {
 
 func (c Charge) item(read table.Item, scope table.Scope) (table.Item, error) {
 	data, err := json.Marshal(c)
-	read.Key, read.Schema, read.Data = orderKey(scope, c.ID), schema, data
+	read.Key, read.Schema, read.Data, read.Sealed = orderKey(scope, c.ID), schema, data, c.Sealed
 	return read, err
 }
 

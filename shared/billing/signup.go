@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base32"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"regexp"
@@ -139,7 +138,7 @@ func (b *Biller) create(ctx context.Context, scope table.Scope, r SignUp, terms 
 	if r.ID == "" {
 		r.ID = "sub_" + short(hash("subscription", c.Ref, r.Plan, r.AuthKey))
 	}
-	request := hex.EncodeToString(hash("request", c.Ref, r.Plan, r.Gateway, r.CustomerKey))
+	request := short(hash("request", c.Ref, r.Plan, r.Gateway, r.CustomerKey))
 	was, err := b.get(ctx, scope, r.ID)
 	switch {
 	case errors.Is(err, fault.NotFound):

@@ -1,7 +1,9 @@
 package billing
 
 import (
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"strconv"
@@ -83,9 +85,9 @@ type Subscription struct {
 	Tries     int       `json:"tries,omitempty"` // of the registration, so far
 
 	CustomerKey string `json:"customerKey"`
-	AuthKey     []byte `json:"authKey,omitempty"`    // sealed; gone once it was used
-	BillingKey  []byte `json:"billingKey,omitempty"` // sealed
-	Card        string `json:"card,omitempty"`       // masked
+	AuthKey     []byte `json:"-"`              // sealed; gone once it was used
+	BillingKey  []byte `json:"-"`              // sealed
+	Card        string `json:"card,omitempty"` // masked
 	Issuer      string `json:"issuer,omitempty"`
 	// Refusal is set where no billing key was to be had; the id may then be used again.
 	Refusal string `json:"refusal,omitempty"`
@@ -266,11 +268,44 @@ func dueAt(sort string) (time.Time, error) {
 // item is the subscription as it is to be stored over the one that was read.
 func (s Subscription) item(read table.Item, scope table.Scope, shards Shards) (table.Item, error) {
 	data, err := json.Marshal(s)
-	read.Key, read.Schema, read.Data, read.Index = key(scope, s.ID), schema, data, nil
+	read.Key, read.Schema, read.Data, read.Sealed, read.Index = key(scope, s.ID), schema, data, joined(s.AuthKey, s.BillingKey), nil
 	if s.Step != StepNone {
 		read.Index = &table.Index{Partition: duePartition(scope, s.Gateway, shards.of(s.ID)), Sort: dueSort(s.WakeAt, s.ID)}
 	}
 	return read, err
+}
+
+// decodeSubscription reads a subscription from its item.
+func decodeSubscription(item table.Item) (Subscription, error) {
+	var s Subscription
+	if err := decode(item, &s); err != nil {
+		return s, err
+	}
+	var err error
+	s.AuthKey, s.BillingKey, err = parted(item.Sealed)
+	return s, err
+}
+
+// joined puts two values into one, the first with its length before it; nil if both are
+// empty.
+func joined(first, second []byte) []byte {
+	if len(first)+len(second) == 0 {
+		return nil
+	}
+	both := binary.AppendUvarint(nil, uint64(len(first)))
+	return append(append(both, first...), second...)
+}
+
+// parted is the inverse of joined.
+func parted(both []byte) (first, second []byte, err error) {
+	if len(both) == 0 {
+		return nil, nil, nil
+	}
+	n, width := binary.Uvarint(both)
+	if width <= 0 || n > uint64(len(both)-width) {
+		return nil, nil, errors.New("billing: a sealed value is cut short")
+	}
+	return both[width : width+int(n)], both[width+int(n):], nil //nolint:gosec // n is within a slice's length
 }
 
 func decode(item table.Item, into any) error {

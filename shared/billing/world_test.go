@@ -300,6 +300,9 @@ func (w *world) change(id string, how func(*billing.Subscription)) {
 			item.Index = nil
 		}
 		item.Data, _ = json.Marshal(s)
+		if len(s.BillingKey) > 0 {
+			item.Sealed = append([]byte{0}, s.BillingKey...) // no authKey before it
+		}
 		if err := w.tables.Commit(w.Context(), table.Replaced(item)); err != nil {
 			w.Fatal(err)
 		}
