@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"grantline/shared/purchase"
 )
 
@@ -25,7 +27,7 @@ var columns = map[string]struct{ method, path, body string }{
 	"events":    {"GET", "/v1/customers/minji/events", ""},
 	"start":     {"POST", "/v1/subscriptions", `{"planId":"premium-weekly","gateway":"toss","toss":{"authKey":"auth-2","customerKey":"key-2"}}`},
 	"start-for": {"POST", "/v1/subscriptions", `{"customerId":"minji","planId":"premium-weekly","gateway":"toss","toss":{"authKey":"auth-2","customerKey":"key-2"}}`},
-	"sub":       {"GET", "/v1/subscriptions/sub-minji", ""},
+	"sub":       {"GET", "/v1/subscriptions/sub-1", ""},
 	"order":     {"GET", "/v1/orders/appsintoss_granted", ""},
 	"health":    {"GET", "/healthz", ""},
 }
@@ -38,6 +40,10 @@ var credentials = sync.OnceValue(func() map[string]header {
 	signed := func(c object) header { return bearer(compact(es256, c, p.signES)) }
 	headed := func(h object) header { return bearer(compact(h, minji, p.signES)) }
 	der, err := x509.MarshalPKIXPublicKey(p.ec.Public())
+	if err != nil {
+		panic(err)
+	}
+	jwk, err := json.Marshal(jose.JSONWebKey{Key: p.thief.Public()})
 	if err != nil {
 		panic(err)
 	}
@@ -89,22 +95,18 @@ var credentials = sync.OnceValue(func() map[string]header {
 		"HS256 by the public key DER": bearer(compact(hs256, minji, signHS(der))),
 		"HS256 by the key set":        bearer(compact(hs256, minji, signHS(p.set))),
 		"signed by another key":       bearer(compact(es256, minji, signWith(p.thief))),
-		"key in its own header": bearer(compact(es256.with("jwk", object{
-			"kty": "EC", "crv": "P-256",
-			"x": base64.RawURLEncoding.EncodeToString(p.thief.X.FillBytes(make([]byte, 32))), //nolint:staticcheck // the coordinates are what a JWK has
-			"y": base64.RawURLEncoding.EncodeToString(p.thief.Y.FillBytes(make([]byte, 32))), //nolint:staticcheck // likewise
-		}), minji, signWith(p.thief))),
-		"another token's signature": bearer(parts[0] + "." + parts[1] + "." + strings.Split(jisoo, ".")[2]),
-		"another algorithm's key":   bearer(compact(object{"alg": "RS256", "kid": "ec-1"}, minji, p.signRS)),
-		"PS256":                     bearer(compact(object{"alg": "PS256", "kid": "rsa-1"}, minji, p.signRS)),
-		"unknown kid":               headed(es256.with("kid", "ec-2")),
-		"no kid":                    headed(es256.with("kid", nil)),
-		"kid of an encryption key":  bearer(compact(rs256.with("kid", "for-encryption"), minji, p.signRS)),
-		"kid of a key for RSA-OAEP": bearer(compact(rs256.with("kid", "for-encryption-by-alg"), minji, p.signRS)),
-		"two signatures":            bearer(twice),
-		"JSON serialization":        bearer(flat),
-		"crit unknown":              headed(es256.with("crit", []string{"exp"}).with("exp", 1)),
-		"crit b64":                  headed(es256.with("crit", []string{"b64"}).with("b64", true)),
+		"key in its own header":       bearer(compact(es256.with("jwk", json.RawMessage(jwk)), minji, signWith(p.thief))),
+		"another token's signature":   bearer(parts[0] + "." + parts[1] + "." + strings.Split(jisoo, ".")[2]),
+		"another algorithm's key":     bearer(compact(object{"alg": "RS256", "kid": "ec-1"}, minji, p.signRS)),
+		"PS256":                       bearer(compact(object{"alg": "PS256", "kid": "rsa-1"}, minji, p.signRS)),
+		"unknown kid":                 headed(es256.with("kid", "ec-2")),
+		"no kid":                      headed(es256.with("kid", nil)),
+		"kid of an encryption key":    bearer(compact(rs256.with("kid", "for-encryption"), minji, p.signRS)),
+		"kid of a key for RSA-OAEP":   bearer(compact(rs256.with("kid", "for-encryption-by-alg"), minji, p.signRS)),
+		"two signatures":              bearer(twice),
+		"JSON serialization":          bearer(flat),
+		"crit unknown":                headed(es256.with("crit", []string{"exp"}).with("exp", 1)),
+		"crit b64":                    headed(es256.with("crit", []string{"b64"}).with("b64", true)),
 		"unencoded payload": bearer(unencoded + "." + parts[1] + "." +
 			base64.RawURLEncoding.EncodeToString(p.signES(append([]byte(unencoded+"."), raw...)))),
 		"zip":                headed(es256.with("zip", "DEF").with("crit", []string{"zip"})),
@@ -175,5 +177,5 @@ func (w *world) minji() {
 	w.shops["appsintoss"].sell("new", purchase.Sale{Order: "new", SKU: "gems-100"})
 	w.expect(200, "", "POST", "/v1/purchases", server("minji"), `{"store":"appsintoss","appsintoss":{"orderId":"granted"}}`)
 	w.expect(201, "", "POST", "/v1/subscriptions", server("minji"),
-		`{"id":"sub-minji","planId":"premium-monthly","gateway":"toss","toss":{"authKey":"auth-1","customerKey":"key-1"}}`)
+		`{"id":"sub-1","planId":"premium-monthly","gateway":"toss","toss":{"authKey":"auth-1","customerKey":"key-1"}}`)
 }

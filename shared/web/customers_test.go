@@ -161,6 +161,24 @@ func TestEventsComeInPagesWithoutGaps(t *testing.T) {
 	}
 }
 
+func TestWhoAsksAboutItselfComesToBe(t *testing.T) {
+	for who, h := range map[string]func(w *world) header{
+		"app":  func(*world) header { return app("") },
+		"user": func(w *world) header { return w.user("minji") },
+	} {
+		w := newWorld(t)
+		first := w.expect(200, "", "GET", me, h(w), "")
+		if n := len(w.tables.Items(table.Customers)); n == 0 {
+			t.Errorf("%s: got nothing written, want the customer, so that its store ids name it", who)
+		}
+		before := w.written()
+		again := w.expect(200, "", "GET", me, h(w), "")
+		if again.text != first.text || w.written() != before {
+			t.Errorf("%s: got another answer or more items the second time, want the same:\n%s%s", who, first.text, again.text)
+		}
+	}
+}
+
 func TestTwoRequestsMayMakeACustomerAtOnce(t *testing.T) {
 	w := newWorld(t)
 	first := true

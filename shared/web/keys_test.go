@@ -39,7 +39,7 @@ func TestAKeyOpensItsOwnProjectAndEnvironment(t *testing.T) {
 	w.minji()
 	other := header{"Authorization": "Bearer " + w.keep("sk_test_of-the-sandbox")}
 	w.secret.text += ",default/sandbox=" + hashed("sk_test_of-the-sandbox")
-	w.expect(404, "subscription_not_found", "GET", "/v1/subscriptions/sub-minji", other, "")
+	w.expect(404, "subscription_not_found", "GET", "/v1/subscriptions/sub-1", other, "")
 	w.expect(404, "order_not_found", "GET", "/v1/orders/appsintoss_granted", other, "")
 	if a := w.expect(200, "", "GET", me+"/events", other, ""); strings.TrimSpace(a.text) != `{"events":[]}` {
 		t.Errorf("events in the sandbox: got %s, want none", a.text)

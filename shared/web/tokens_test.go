@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -173,4 +174,32 @@ func TestADeploymentWithoutProviderSignsNobodyIn(t *testing.T) {
 	w.callers.Tokens = nil
 	w.expect(401, "unauthenticated", "GET", me, w.user("minji"), "")
 	w.expect(200, "", "GET", me, app(""), "")
+}
+
+func TestATokenWithAnyByteChangedIsRefused(t *testing.T) {
+	w := newWorld(t)
+	token := w.provider.token("minji", start)
+	decoded := func(text string) string {
+		var all []string
+		for _, part := range strings.Split(text, ".") {
+			b, err := base64.RawURLEncoding.DecodeString(part)
+			if err != nil {
+				return text
+			}
+			all = append(all, string(b))
+		}
+		return strings.Join(all, ".")
+	}
+	for i := range token {
+		for _, by := range []string{"", "A", "B", ".", "=", "_", token[i:i+1] + token[i:i+1], "\n", "\x00"} {
+			changed := token[:i] + by + token[i+1:]
+			if decoded(changed) == decoded(token) {
+				continue // the spare bits of the last letter, which say nothing
+			}
+			if a := w.ask("GET", me, header{"Authorization": "Bearer " + changed}, ""); a.status != 401 {
+				t.Errorf("byte %d of %d is %q: got %d %s, want 401", i, len(token), by, a.status, a.text)
+			}
+		}
+	}
+	w.nothingWritten("forged tokens")
 }
