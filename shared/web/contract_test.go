@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"slices"
@@ -57,6 +58,18 @@ func TestWhatIsNotDocumentedIsNotServed(t *testing.T) {
 		}
 	}
 	w.nothingWritten("requests for what is not there")
+}
+
+func TestTheClaimsFunctionServesClaimsAlone(t *testing.T) {
+	w := newWorld(t)
+	for _, path := range []string{"/healthz", me, "/", "/v1/purchases/"} {
+		r := httptest.NewRequest("GET", "http://127.0.0.1"+path, nil)
+		rw := httptest.NewRecorder()
+		w.claims.ServeHTTP(rw, r)
+		if rw.Code != 404 || !strings.Contains(rw.Body.String(), "no_route") {
+			t.Errorf("GET %s: got %d %s, want 404 no_route", path, rw.Code, rw.Body)
+		}
+	}
 }
 
 func TestEveryRouteOfTheTemplateIsDocumented(t *testing.T) {

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"grantline/shared/customer"
 	"grantline/shared/event"
+	"grantline/shared/fault"
 	"grantline/shared/memory"
 	"grantline/shared/purchase"
 	"grantline/shared/table"
@@ -235,6 +237,57 @@ func TestTablesOutOfReachAreNobodysFault(t *testing.T) {
 		a := w.ask(c.method, c.path, server("minji"), c.body)
 		if a.status != 503 || a.header.Get("Retry-After") == "" {
 			t.Errorf("%s: got %d %s with Retry-After %q, want 503 with one", column, a.status, a.text, a.header.Get("Retry-After"))
+		}
+	}
+}
+
+func TestTablesThatFailHalfwayAreNobodysFault(t *testing.T) {
+	for column, c := range columns {
+		if column == "health" {
+			continue
+		}
+		for nth := 1; ; nth++ {
+			w := newWorld(t)
+			w.minji()
+			ops := 0
+			w.tables.Fail = func(memory.Op) (bool, error) {
+				if ops++; ops == nth {
+					return false, outage()
+				}
+				return false, nil
+			}
+			// A sign-up that stands is finished by the queue, so that one may succeed.
+			a := w.ask(c.method, c.path, server("minji"), c.body)
+			if a.status != 503 && a.status >= 300 {
+				t.Errorf("%s, operation %d lost: got %d %s, want 503 or success", column, nth, a.status, a.text)
+			}
+			if ops < nth {
+				break
+			}
+			w.tables.Fail = nil
+			if a := w.ask(c.method, c.path, server("minji"), c.body); a.status >= 300 {
+				t.Errorf("%s again after operation %d was lost: got %d %s, want success", column, nth, a.status, a.text)
+			}
+			if nth > 50 {
+				t.Fatalf("%s: got more than 50 operations on the tables, want fewer", column)
+			}
+		}
+	}
+}
+
+func TestAnIdentityKeyOutOfReachIsNobodysFault(t *testing.T) {
+	for column, c := range columns {
+		if column == "health" {
+			continue
+		}
+		w := newWorld(t)
+		w.minji()
+		away := customer.Identity{Key: func(context.Context, bool) (string, error) {
+			return "", fault.New(fault.Unavailable, "secret_unavailable", "A secret that is needed cannot be had now.").Because(errOutage)
+		}}
+		w.api.Customers.Identity, w.api.Biller.Customers.Identity, w.claims.Book.Customers.Identity = away, away, away
+		if a := w.ask(c.method, c.path, server("minji"), c.body); a.status != 503 {
+			t.Errorf("%s: got %d %s, want 503", column, a.status, a.text)
 		}
 	}
 }
