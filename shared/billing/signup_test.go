@@ -345,3 +345,32 @@ func TestARefusedCardTakesNothingElseAway(t *testing.T) {
 	}
 	w.sound("sub-1")
 }
+
+// A ciphertext that was moved from one record to another opens nothing there.
+func TestASealedCardOpensForItsOwnSubscriptionAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, noon)
+	for _, id := range []string{"sub-1", "sub-2"} {
+		r := signUp("monthly")
+		r.ID, r.AuthKey = id, secret+id
+		w.subscribe(r)
+	}
+	var items [2]table.Item
+	for n, id := range []string{"sub-1", "sub-2"} {
+		var err error
+		if items[n], err = w.tables.Get(t.Context(), table.Key{Table: table.Subscriptions, Partition: scope.Key(id)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	items[0].Sealed = items[1].Sealed
+	if err := w.tables.Commit(t.Context(), table.Replaced(items[0])); err != nil {
+		t.Fatal(err)
+	}
+	w.clock.set(due)
+	if err := w.work("sub-1"); err == nil {
+		t.Error("Work with another's card: got no error")
+	}
+	if got := len(w.gateway.sent()); got != 2 {
+		t.Errorf("charges sent: got %d, want the two sign-ups' alone", got)
+	}
+}
