@@ -74,7 +74,8 @@ func OrderID(scope table.Scope, subscription string, period, attempt int) string
 // DecodeCharge reads a charge from its order's item.
 func DecodeCharge(item table.Item) (Charge, error) {
 	c := Charge{Sealed: item.Sealed}
-	return c, decode(item, &c)
+	err := decode(item, &c)
+	return c, err
 }
 
 func orderKey(scope table.Scope, id string) table.Key {

@@ -302,10 +302,14 @@ func parted(both []byte) (first, second []byte, err error) {
 		return nil, nil, nil
 	}
 	n, width := binary.Uvarint(both)
-	if width <= 0 || n > uint64(len(both)-width) {
+	if width <= 0 {
 		return nil, nil, errors.New("billing: a sealed value is cut short")
 	}
-	return both[width : width+int(n)], both[width+int(n):], nil //nolint:gosec // n is within a slice's length
+	rest := both[width:]
+	if n > uint64(len(rest)) {
+		return nil, nil, errors.New("billing: a sealed value is cut short")
+	}
+	return rest[:n], rest[n:], nil
 }
 
 func decode(item table.Item, into any) error {

@@ -81,7 +81,8 @@ func recordKey(scope table.Scope, store, line string) table.Key {
 // DecodeOrder reads an order from its item.
 func DecodeOrder(item table.Item) (Order, error) {
 	var o Order
-	return o, decode(item, &o)
+	err := decode(item, &o)
+	return o, err
 }
 
 func decode(item table.Item, into any) error {
