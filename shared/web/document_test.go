@@ -232,6 +232,8 @@ func (d *document) fits(what string, a answer, status int, steps ...string) erro
 	}
 	if problem, ok := body.(map[string]any); ok && kind == "application/problem+json" && fmt.Sprint(problem["status"]) != fmt.Sprint(a.status) {
 		return fmt.Errorf("%s: the problem says status %v", what, problem["status"])
+	} else if kind == "application/problem+json" && problem["retryable"] != (a.status >= 500) {
+		return fmt.Errorf("%s: retryable is %v: what is no fault of the request may succeed later, and nothing else", what, problem["retryable"])
 	}
 	return nil
 }

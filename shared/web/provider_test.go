@@ -62,7 +62,7 @@ func newProvider() *provider {
 	p.publish(
 		jose.JSONWebKey{Key: p.ec.Public(), KeyID: "ec-1", Algorithm: "ES256", Use: "sig"},
 		jose.JSONWebKey{Key: p.rsa.Public(), KeyID: "rsa-1", Algorithm: "RS256", Use: "sig"},
-		jose.JSONWebKey{Key: p.rsa.Public(), KeyID: "for-encryption", Algorithm: "RSA-OAEP", Use: "enc"},
+		jose.JSONWebKey{Key: p.rsa.Public(), KeyID: "for-encryption", Use: "enc"},
 		jose.JSONWebKey{Key: p.rsa.Public(), KeyID: "for-encryption-by-alg", Algorithm: "RSA-OAEP-256"},
 	)
 	return p

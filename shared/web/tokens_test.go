@@ -144,8 +144,12 @@ func TestAKeyThatIsNotUnderstoodSpoilsNoOther(t *testing.T) {
 }
 
 func TestAKeySetWithoutAKeyIsAnOutage(t *testing.T) {
+	private, err := json.Marshal(jose.JSONWebKey{Key: keysOfTests().ec, KeyID: "ec-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, set := range map[string]string{
-		"garbage": "<html>", "empty": "", "no keys": `{"keys":[]}`, "not a set": `{}`, "null": `null`,
+		"private alone": `{"keys":[` + string(private) + `]}`, "garbage": "<html>", "empty": "", "no keys": `{"keys":[]}`, "not a set": `{}`, "null": `null`,
 		"symmetric alone": `{"keys":[{"kty":"oct","k":"c2VjcmV0","kid":"ec-1"}]}`,
 		"endless":         `{"keys":[` + strings.Repeat(" ", 1<<20) + `]}`,
 	} {
