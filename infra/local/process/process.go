@@ -4,6 +4,7 @@ package process
 
 import (
 	"errors"
+	"os"
 	"os/exec"
 	"runtime"
 	"sync"
@@ -31,6 +32,18 @@ func NewStarter() *Starter {
 
 func (s *Starter) run() {
 	runtime.LockOSThread() // never unlocked: the thread, and what is left of the children, end here
+	if syscall.Gettid() == os.Getpid() {
+		// The main thread does not end before the process. While this goroutine holds it,
+		// another one runs on another thread.
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			s.run()
+		}()
+		<-ended
+		runtime.UnlockOSThread()
+		return
+	}
 	for {
 		select {
 		case r := <-s.requests:

@@ -2,8 +2,10 @@ package process_test
 
 import (
 	"bufio"
+	"context"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,7 +17,12 @@ import (
 
 // The test binary plays the parent that is killed: it starts a child and tells its id.
 func TestMain(m *testing.M) {
-	if os.Getenv("ACT_AS") != "parent" {
+	switch os.Getenv("ACT_AS") {
+	case "parent":
+	case "main thread":
+		endOnTheMainThread()
+		return
+	default:
 		os.Exit(m.Run())
 	}
 	command := exec.Command("sleep", "600")
@@ -90,5 +97,35 @@ func TestChildrenDieWithTheStarter(t *testing.T) {
 	_ = command.Wait() // killed, as said
 	if err := s.Start(exec.Command("sleep", "600")); err == nil {
 		t.Error("a start after the end: got no error, want one")
+	}
+}
+
+// endOnTheMainThread starts and ends starters one after another on one processor, where
+// sooner or later one begins on the main thread, which cannot end before the process.
+func endOnTheMainThread() {
+	for range 50 {
+		runtime.Gosched()
+		s := process.NewStarter()
+		command := exec.Command("sleep", "600")
+		if err := s.Start(command); err != nil {
+			panic(err)
+		}
+		s.Close()
+		_ = command.Wait() // for ever, unless it was killed
+	}
+	println("ended")
+}
+
+func TestChildrenDieWithAStarterOnTheMainThread(t *testing.T) {
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	alone := exec.CommandContext(ctx, program)
+	alone.Env = append(os.Environ(), "ACT_AS=main thread", "GOMAXPROCS=1")
+	if out, err := alone.CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "ended" {
+		t.Errorf("it said %q and ended with %v, want all children dead", out, err)
 	}
 }
