@@ -71,7 +71,7 @@ var built = sync.OnceValues(func() ([]function, error) {
 		}
 		dir := f.Name
 		program := filepath.Join(folder, dir)
-		build := exec.Command("go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", program, "./"+dir) //nolint:noctx // a test's build
+		build := exec.Command("go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", program, "./"+dir)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
 			return nil, errors.New(string(out))

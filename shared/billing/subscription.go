@@ -165,8 +165,9 @@ func (s Subscription) next(now time.Time) Subscription {
 	return s.wake(StepCharge, s.NextDueAt, now)
 }
 
-// remindBefore is how long before an attempt the customer is told of it.
-const remindBefore = 24 * time.Hour
+// remindBefore is how long before an attempt the customer is told of it: a full day, and
+// what a wake-up may be late by.
+const remindBefore = 24*time.Hour + 2*time.Minute
 
 // insufficientFunds are the codes that say that the account was empty and nothing else.
 var insufficientFunds = map[string]bool{"INSUFFICIENT_FUNDS": true}

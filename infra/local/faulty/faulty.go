@@ -177,7 +177,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if breaks {
 		ctx = context.WithoutCancel(ctx) // it is done even if the caller gives up
 	}
-	answer, content, err := p.forward(ctx, r, body)
+	answer, content, err := p.forward(ctx, r, body) //nolint:bodyclose // forward has read and closed it
 	if err == nil && answer.StatusCode == http.StatusOK {
 		p.mu.Lock()
 		p.done[operation]++

@@ -56,7 +56,7 @@ func run(ctx context.Context, base string, arguments []string, out io.Writer) er
 	if err != nil {
 		return fmt.Errorf("are the simulators running (make run)? %w", err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, 64<<20))
 	if err != nil {
 		return err

@@ -37,7 +37,7 @@ func TestALocalBuildSealsWithAKeyOfItsOwn(t *testing.T) {
 		t.Errorf("another process got %q and error %v, want what was sealed", got, err)
 	}
 	other, _ := read(map[string]string{"LOCAL_DATA_KEY": strings.Repeat("0b", 32)})
-	if _, err := seal.New(other, newHand()).Open(t.Context(), sealed, bound); err != seal.ErrBroken {
+	if _, err := seal.New(other, newHand()).Open(t.Context(), sealed, bound); !errors.Is(err, seal.ErrBroken) {
 		t.Errorf("another key: error is %v, want %v", err, seal.ErrBroken)
 	}
 }

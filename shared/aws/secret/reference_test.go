@@ -1,6 +1,7 @@
 package secret_test
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -37,7 +38,7 @@ func TestWhatIsNeitherIsRefusedWithoutShowingIt(t *testing.T) {
 		"",
 	} {
 		got, err := secret.Parse(text)
-		if err != secret.ErrNotReference || got.Given() {
+		if !errors.Is(err, secret.ErrNotReference) || got.Given() {
 			t.Errorf("Parse(%q) is %v with error %v, want %v", text, got, err, secret.ErrNotReference)
 		}
 	}

@@ -45,7 +45,7 @@ func fetchHere(_ context.Context, p place) (string, error) {
 		if err != nil {
 			return "", errors.New("the file cannot be opened")
 		}
-		defer f.Close()
+		defer func() { _ = f.Close() }()
 		text, err := io.ReadAll(io.LimitReader(f, largest+1))
 		if err != nil {
 			return "", errors.New("the file cannot be read")

@@ -3,6 +3,7 @@
 package secret_test
 
 import (
+	"errors"
 	"testing"
 
 	"grantline/shared/aws/secret"
@@ -25,7 +26,7 @@ func TestAReleaseBuildRefusesValuesAndFiles(t *testing.T) {
 		"/grantline/toss\n",
 	} {
 		for name, parse := range map[string]func(string) (secret.Reference, error){"Parse": secret.Parse, "ParseFile": secret.ParseFile} {
-			if got, err := parse(text); err != secret.ErrNotReference || got.Given() {
+			if got, err := parse(text); !errors.Is(err, secret.ErrNotReference) || got.Given() {
 				t.Errorf("%s(%q) is %v with error %v, want %v", name, text, got, err, secret.ErrNotReference)
 			}
 		}
