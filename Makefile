@@ -28,8 +28,19 @@ run: ## Run everything on this machine: API, queues, schedules, tables, simulato
 sim: ## Tell a simulator something: make sim EVENT=toss.decline CODE=REJECT_CARD_PAYMENT
 	@go run ./infra/sim/control $(EVENT) $(if $(CODE),code=$(CODE)) $(WITH)
 
+.PHONY: prerequisites
+prerequisites:
+	@missing=; need() { command -v "$$1" >/dev/null || { echo "$$2 is missing: $$3"; missing=1; }; }; \
+	need go "Go 1.26" "it builds and tests everything"; \
+	need java "Java 17" "DynamoDB Local and ElasticMQ run on it"; \
+	need mvn "Maven" "it fetches them, once"; \
+	need python3 "Python 3" "SAM and cfn-lint check the template with it"; \
+	need "$${CC:-cc}" "A C compiler" "go test -race needs one"; \
+	python3 -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv is missing: on Debian, python3-venv"; missing=1; }; \
+	test -z "$$missing"
+
 .PHONY: test
-test: format-check lint test-go template ## All checks: format, linters, tests with -race, template
+test: prerequisites format-check lint test-go template ## All checks: format, linters, tests with -race, template
 
 .PHONY: check
 check: tidy-check test build ## What CI runs

@@ -301,6 +301,32 @@ func (b *Biller) Get(ctx context.Context, scope table.Scope, id string) (Subscri
 	return s.Subscription, err
 }
 
+// Held reads several subscriptions at once, in the order of their ids; those that are not
+// there are left out.
+func (b *Biller) Held(ctx context.Context, scope table.Scope, ids []string) ([]Subscription, error) {
+	var held []Subscription
+	for len(ids) > 0 {
+		n := min(len(ids), 1000)
+		keys := make([]table.Key, n)
+		for i, id := range ids[:n] {
+			keys[i] = key(scope, id)
+		}
+		ids = ids[n:]
+		items, err := b.Tables.GetAll(ctx, keys)
+		if err != nil {
+			return nil, fmt.Errorf("billing: subscriptions: %w", err)
+		}
+		for _, item := range items {
+			s, err := decodeSubscription(item)
+			if err != nil {
+				return nil, err
+			}
+			held = append(held, s)
+		}
+	}
+	return held, nil
+}
+
 func notFound() error {
 	return fault.New(fault.NotFound, "subscription_not_found", "There is no such subscription.")
 }

@@ -126,18 +126,18 @@ func (a *API) showCustomer(w http.ResponseWriter, r *http.Request, caller Caller
 	}
 	var held []heldView
 	if caller.Role != App {
+		var names []string
 		for _, s := range c.Sources() {
-			if s.Kind != "subscription" {
-				continue
+			if s.Kind == "subscription" {
+				names = append(names, s.Ref)
 			}
-			sub, err := a.Biller.Get(r.Context(), caller.Scope, s.Ref)
-			if isNotFound(err) {
-				continue // refused while its request waited
-			}
-			if err != nil {
-				return err
-			}
-			held = append(held, heldView{sub.ID, sub.Plan, sub.Gateway, sub.Terms.Entitlement, sub.State, instant(sub.PaidUntil), instant(sub.NextDueAt)})
+		}
+		subscriptions, err := a.Biller.Held(r.Context(), caller.Scope, names)
+		if err != nil {
+			return err
+		}
+		for _, s := range subscriptions {
+			held = append(held, heldView{s.ID, s.Plan, s.Gateway, s.Terms.Entitlement, s.State, instant(s.PaidUntil), instant(s.NextDueAt)})
 		}
 	}
 	return answer(w, http.StatusOK, customerOf(c, ids, a.Clock.Now(), caller.Role != App, held))
