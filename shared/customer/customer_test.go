@@ -107,7 +107,7 @@ func TestIDsArePrintableAndNothingElse(t *testing.T) {
 			t.Errorf("%q: got %v, want it taken", id, err)
 		}
 	}
-	for _, id := range []string{"", " a", "a ", "a\x00", "a\nb", "\xff", "a\u200bb", strings.Repeat("x", 513)} {
+	for _, id := range []string{"", " a", "a ", "a\x00", "a\nb", "\xff", "a\u200bb", "jos\ufffd", strings.Repeat("x", 513)} {
 		if err := customer.ValidID(id); !errors.Is(err, fault.Malformed) {
 			t.Errorf("%q: got %v, want malformed", id, err)
 		}

@@ -35,9 +35,10 @@ type StoreIDs struct {
 const MostIDBytes = 512
 
 // ValidID says whether id can be a company's id of a customer: printable, not empty, not
-// beginning or ending with a space.
+// beginning or ending with a space. U+FFFD, though printable, is what gateways and
+// decoders put for bytes that were no UTF-8, and would make one customer of many.
 func ValidID(id string) error {
-	bad := func(r rune) bool { return !unicode.IsPrint(r) }
+	bad := func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }
 	if id == "" || len(id) > MostIDBytes || !utf8.ValidString(id) || strings.ContainsFunc(id, bad) || strings.TrimSpace(id) != id {
 		return fault.New(fault.Malformed, "invalid_customer_id", "A customer id should be 1 to %d bytes of printable characters.", MostIDBytes)
 	}
