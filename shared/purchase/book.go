@@ -21,8 +21,10 @@ type Book struct {
 	Tables    table.Tables
 	Customers customer.Directory
 	Catalog   *catalog.Catalog
-	Stores    map[string]Store // by name; one that is missing is not configured
-	Clock     clock.Clock
+	// Stores are the default project's, by name; one that is missing is not configured.
+	// Another project has none: its customers would hold what the default's had paid for.
+	Stores map[string]Store
+	Clock  clock.Clock
 	// TestsPerDay is how many purchases without money a customer of a production project
 	// is granted in a day, since App Review and TestFlight buy that way; 0 grants none.
 	TestsPerDay int
@@ -56,7 +58,7 @@ const mostTries = 60
 // out. A sale whose money is not taken yet gives an order in state OrderPending, which
 // is not written.
 func (b *Book) Claim(ctx context.Context, scope table.Scope, customerID string, p Proof) (Claimed, error) {
-	store, err := b.store(p.Store)
+	store, err := b.store(scope, p.Store)
 	if err != nil {
 		return Claimed{}, err
 	}
@@ -94,13 +96,13 @@ func (b *Book) Claim(ctx context.Context, scope table.Scope, customerID string, 
 // pause before another try: short, and longer with each.
 func pause(try int) time.Duration { return time.Duration(min(try+1, 20)) * 5 * time.Millisecond }
 
-func (b *Book) store(name string) (Store, error) {
+func (b *Book) store(scope table.Scope, name string) (Store, error) {
 	if !storeNames[name] {
 		return nil, fault.New(fault.Malformed, "unknown_store", "store should be apple, play or appsintoss.")
 	}
 	store, ok := b.Stores[name]
-	if !ok {
-		return nil, fault.New(fault.Unavailable, "store_not_configured", "This deployment does not sell through %s yet.", name)
+	if !ok || scope.Project != table.Default.Project {
+		return nil, fault.New(fault.Unavailable, "store_not_configured", "This project does not sell through %s yet.", name)
 	}
 	return store, nil
 }

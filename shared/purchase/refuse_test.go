@@ -184,6 +184,16 @@ func TestAnotherCustomersPurchaseIsRefused(t *testing.T) {
 	s.granted(ann, "renewal")
 }
 
+func TestAnotherProjectsCustomersHoldNothingFromThisOnesStores(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.store.put("1", sold("1", gems))
+	s.scope = table.Scope{Project: "other", Environment: "production"}
+	_, err := s.claim(ann, "1")
+	wantFault(t, err, fault.Unavailable, "store_not_configured")
+	s.empty()
+}
+
 func TestAnAccountThatIsAnotherCustomersIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
