@@ -139,18 +139,23 @@ func (c Charge) void(code string) Charge {
 	return c
 }
 
-// The look-ups of an unknown outcome, counted from the first send: the reconciliation
-// times of design, then twice a day, for a person.
-var lookAfter = []time.Duration{2 * time.Minute, 10 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour}
+// The look-ups of an unknown outcome, counted from the first send, then twice a day. They
+// are never more than three hours apart on the first day, so that whatever a gateway's
+// outage left open is made up for soon after it.
+var lookAfter = []time.Duration{
+	2 * time.Minute, 10 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour, 6 * time.Hour, 8 * time.Hour, 10 * time.Hour,
+	12 * time.Hour, 15 * time.Hour, 18 * time.Hour, 21 * time.Hour, 24 * time.Hour,
+}
 
 const (
 	// quiet is how long after the last send no payment must have turned up for us to say
 	// that there is none: far longer than any request lives.
 	quiet = 12 * time.Hour
 	// resendWithin is until when, from the first send, the same body may be sent again
-	// under the same key. It leaves the quiet period before the last look-up of the day;
-	// the key itself is good for 15 days at Toss.
-	resendWithin = 8 * time.Hour
+	// under the same key: past the last look-up of the first day, and early enough for a
+	// quiet period and a look-up within the second. The key itself is good for 15 days at
+	// Toss.
+	resendWithin = 30 * time.Hour
 	// finalAfter is how far apart two look-ups must be that find nothing behind an answer
 	// which will not change.
 	finalAfter = 10 * time.Minute

@@ -104,6 +104,38 @@ func TestAnUnknownOutcomeIsSettledWithin48HoursHoweverTheGatewayBehaves(t *testi
 	}
 }
 
+// The gateway is out from before the renewal on; its look-ups fail as its charges do, or
+// answer that there is no payment.
+func TestAnOutageOfTheGatewayUpToADayCostsNoAttempt(t *testing.T) {
+	t.Parallel()
+	for _, hours := range []int{1, 3, 6, 7, 8, 9, 12, 16, 20, 23} {
+		for _, finds := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%d hours, look-ups answer %v", hours, finds), func(t *testing.T) {
+				t.Parallel()
+				w := renewal(t, "weekly")
+				from := w.subscription("sub-1").NextDueAt
+				up := from.Add(time.Duration(hours)*time.Hour + 5*time.Minute)
+				w.until(from.Add(-time.Minute))
+				w.gateway.fate = func(call) fate { return fate{fail: w.clock.Now().Before(up)} }
+				w.gateway.find = func(int) bool { return !finds && w.clock.Now().Before(up) }
+				w.until(up.Add(3 * time.Hour))
+				s := w.subscription("sub-1")
+				charges := w.charges("sub-1")
+				last := charges[len(charges)-1]
+				if last.State != billing.Paid || last.Attempt != 1 {
+					t.Errorf("three hours after the outage: got attempt %d %s %q, want 1 paid", last.Attempt, last.State, last.Code)
+				}
+				if s.State != billing.StateActive || !s.NextDueAt.After(up) {
+					t.Errorf("subscription: got %s with %v due, want active and the next period", s.State, s.NextDueAt)
+				}
+				if got := w.kinds(); slices.Contains(got, event.ChargeDeclined) {
+					t.Errorf("events: got %v, want no decline", got)
+				}
+			})
+		}
+	}
+}
+
 func TestNothingIsDecidedWhileTheGatewayIsSilent(t *testing.T) {
 	t.Parallel()
 	w := renewal(t, "monthly")
