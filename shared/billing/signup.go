@@ -229,17 +229,44 @@ func (b *Biller) withdraw(ctx context.Context, scope table.Scope, s read, refusa
 		}
 		c.Drop(s.source(""))
 		c.Tell(b.refused(s, fault.Code(refusal)))
+		released, err := b.release(ctx, scope, s, c)
+		if err != nil {
+			return err
+		}
 		writes, err := c.Writes()
 		if err != nil {
 			return err
 		}
-		return b.Tables.Commit(ctx, append(writes, table.Removed(s.item))...)
+		return b.Tables.Commit(ctx, append(append(writes, released...), table.Removed(s.item))...)
 	})
 	if err != nil {
 		// The queue will hear the same refusal and end it.
 		b.Log.WarnContext(ctx, "refused subscription left to the queue", "subscription", s.ID, "error", err)
 	}
 	return refusal
+}
+
+// release lets go of the customerKey of a subscription that never came to be, unless its
+// customer goes by it elsewhere. A customerKey is kept by a card that was registered under
+// it: a made-up authKey must not be enough to shut its owner out. Whoever of the customer
+// signs up at the same time writes the same head, so one of the two is decided anew.
+func (b *Biller) release(ctx context.Context, scope table.Scope, s read, c *customer.Customer) ([]table.Write, error) {
+	var ids []string
+	for _, o := range c.Sources() {
+		if o.Kind == "subscription" && o.Provider == s.Gateway && o.Ref != s.ID {
+			ids = append(ids, o.Ref)
+		}
+	}
+	others, err := b.Held(ctx, scope, ids)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range others {
+		if o.CustomerKey == s.CustomerKey && o.Refusal == "" {
+			return nil, nil
+		}
+	}
+	return c.Unbind(ctx, b.Tables, s.Gateway, s.CustomerKey)
 }
 
 // refused is the event that a subscription never came to be.
@@ -286,7 +313,11 @@ func (b *Biller) refuse(ctx context.Context, scope table.Scope, s read, refusal 
 	next.State, next.Refusal, next.AuthKey = StateCancelled, refusal, nil
 	c.Set(next.source(""))
 	c.Tell(b.refused(s, refusal))
-	return b.commit(ctx, scope, s, next, c)
+	released, err := b.release(ctx, scope, s, c)
+	if err != nil {
+		return err
+	}
+	return b.commit(ctx, scope, s, next, c, released...)
 }
 
 // Get reads a subscription. It returns fault.NotFound if there is none.

@@ -259,21 +259,36 @@ func (c *Customer) Bind(kind, value string) {
 	}
 }
 
+// Unbind is the write that takes back a Bind, none if the name is not this customer's.
+// It belongs into one Commit with the customer's own writes.
+func (c *Customer) Unbind(ctx context.Context, tables table.Tables, kind, value string) ([]table.Write, error) {
+	item, ref, err := bound(ctx, tables, c.scope, kind, value)
+	if err != nil || ref != c.Ref {
+		return nil, err
+	}
+	return []table.Write{table.Removed(item)}, nil
+}
+
 // Bound finds our id of the customer whom a store or gateway knows by value, "" if
 // nobody is.
 func Bound(ctx context.Context, tables table.Tables, scope table.Scope, kind, value string) (string, error) {
+	_, ref, err := bound(ctx, tables, scope, kind, value)
+	return ref, err
+}
+
+func bound(ctx context.Context, tables table.Tables, scope table.Scope, kind, value string) (table.Item, string, error) {
 	item, err := tables.Get(ctx, aliasKey(scope, kind, value))
 	if errors.Is(err, fault.NotFound) {
-		return "", nil
+		return table.Item{}, "", nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("customer: alias: %w", err)
+		return table.Item{}, "", fmt.Errorf("customer: alias: %w", err)
 	}
 	var to struct {
 		Customer string `json:"customer"`
 	}
 	err = decode(item, &to)
-	return to.Customer, err
+	return item, to.Customer, err
 }
 
 func aliasKey(scope table.Scope, kind, value string) table.Key {
