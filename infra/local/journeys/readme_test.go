@@ -1,0 +1,61 @@
+package journeys_test
+
+import (
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
+
+// What the README tells a newcomer to type does what it says.
+func TestTheReadmesTourIsTrue(t *testing.T) {
+	for _, tool := range []string{"bash", "curl", "make", "python3"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("the tour needs %s", tool)
+		}
+	}
+	root := filepath.Join("..", "..", "..")
+	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, tour, ok := strings.Cut(string(text), "\n## A tour\n")
+	if !ok {
+		t.Fatal("the README has no tour")
+	}
+	tour, _, _ = strings.Cut(tour, "\n## ")
+	s := start(t, nil)
+	sim, err := url.Parse(s.SimURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := "set -euo pipefail\n"
+	for _, block := range shellBlock.FindAllStringSubmatch(tour, -1) {
+		script += block[1]
+	}
+	script = strings.NewReplacer("http://127.0.0.1:3000", s.URL(), "http://127.0.0.1:4000", s.SimURL()).Replace(script)
+	bash := exec.CommandContext(t.Context(), "bash", "-c", script)
+	bash.Dir = root
+	bash.Env = append(os.Environ(), "GRANTLINE_SIM_PORT="+sim.Port())
+	out, err := bash.CombinedOutput()
+	if err != nil {
+		t.Fatalf("it ended with %v and said %s", err, out)
+	}
+	rest := string(out)
+	for _, want := range []string{
+		`{"ok":true}`, `{"ok":true}`, `"state":"active"`, `"state":"grace"`, `"balance":100`, `"state":"past_due"`,
+		`"sequence":1,"type":"purchase.granted"`, `"sequence":2,"type":"subscription.created"`, `"sequence":3,"type":"subscription.activated"`,
+		`"sequence":4,"type":"charge.declined"`, `"sequence":5,"type":"dunning.reminder"`, `"sequence":6,"type":"subscription.recovered"`,
+	} {
+		_, after, found := strings.Cut(rest, want)
+		if !found {
+			t.Fatalf("there is no %s where it should come in %s", want, out)
+		}
+		rest = after
+	}
+}
