@@ -246,9 +246,17 @@ func TestComposeNamesTheFieldAtFault(t *testing.T) {
 		},
 		"customerEmail": {
 			func(r *billing.Request) { r.Email = "nobody" }, func(r *billing.Request) { r.Email = "a b@c.de" },
-			func(r *billing.Request) { r.Email = strings.Repeat("a", 100) + "@b.c" },
+			func(r *billing.Request) { r.Email = strings.Repeat("a", 60) + "@" + strings.Repeat("b", 37) + ".kr" },
+			func(r *billing.Request) { r.Email = strings.Repeat("a", 65) + "@b.kr" },
+			// Toss may refuse what a customer may write into its profile.
+			func(r *billing.Request) { r.Email = "a..b@c.de" }, func(r *billing.Request) { r.Email = ".a@c.de" },
+			func(r *billing.Request) { r.Email = "a.@c.de" }, func(r *billing.Request) { r.Email = "a@b@c.de" },
+			func(r *billing.Request) { r.Email = "a@c" }, func(r *billing.Request) { r.Email = "a@-c.de" },
+			func(r *billing.Request) { r.Email = "a@c..de" }, func(r *billing.Request) { r.Email = "a@[127.0.0.1]" },
+			func(r *billing.Request) { r.Email = `"a"@c.de` }, func(r *billing.Request) { r.Email = "누구@c.de" },
+			func(r *billing.Request) { r.Email = "a@누구.de" }, func(r *billing.Request) { r.Email = "a@c.de\n" },
 		},
-		"customerName": {func(r *billing.Request) { r.Customer = strings.Repeat("a", 101) }, func(r *billing.Request) { r.Customer = "a\x00" }},
+		"customerName": {func(r *billing.Request) { r.Customer = strings.Repeat("a", 101) }, func(r *billing.Request) { r.Customer = "a\x00" }, func(r *billing.Request) { r.Customer = "a😀" }, func(r *billing.Request) { r.Customer = "<b>" }},
 	} {
 		for i, change := range changes {
 			r := request
@@ -263,7 +271,7 @@ func TestComposeNamesTheFieldAtFault(t *testing.T) {
 		"the least": {OrderID: "gl-_09", CustomerKey: "ab", Amount: money.Of(100, "KRW"), TaxFree: 100, Name: "a"},
 		"the most": {
 			OrderID: strings.Repeat("Z", 64), CustomerKey: strings.Repeat("z", 300), Amount: money.Of(1<<53, "KRW"),
-			Name: strings.Repeat("가", 100), Email: strings.Repeat("a", 96) + "@b.c", Customer: strings.Repeat("나", 100),
+			Name: strings.Repeat("가", 100), Email: strings.Repeat("a", 64) + "@" + strings.Repeat("b", 32) + ".kr", Customer: strings.Repeat("나", 100),
 		},
 	} {
 		got, err := g.Compose(r)
