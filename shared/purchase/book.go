@@ -298,7 +298,8 @@ func (b *Book) commit(ctx context.Context, was state, order Order, line Record) 
 		return err
 	}
 	if err := b.Tables.Commit(ctx, append(writes, table.Put(orderItem), table.Put(lineItem))...); err != nil {
-		return fmt.Errorf("purchase: granting %s: %w", order.ID, err)
+		// Not whose: an order's id may be the proof of it.
+		return fmt.Errorf("purchase: writing an order of %s: %w", order.Store, err)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -266,6 +267,35 @@ func TestABoughtAgainLineGivesAccessAgain(t *testing.T) {
 	s.granted(ann, "1")
 	if !s.allowed(ann, "ad_free") {
 		t.Error("bought again after a refund: want access")
+	}
+}
+
+// The orderId of Apps-in-Toss is all that it takes to claim, so no error may carry it into
+// a log, whichever operation fails.
+func TestNoErrorShowsAProof(t *testing.T) {
+	t.Parallel()
+	for k := 1; ; k++ {
+		s := newShop(t)
+		sale := sold("ord-secret", "ad-free")
+		sale.Store = "appsintoss"
+		s.store.put("ord-secret", sale)
+		n := 0
+		s.tables.Fail = func(memory.Op) (bool, error) {
+			if n++; n == k {
+				return false, broken()
+			}
+			return true, nil
+		}
+		_, err := s.Claim(t.Context(), s.scope, ann, purchase.Proof{Store: "appsintoss", Evidence: "ord-secret"})
+		if n < k {
+			if k < 4 {
+				t.Errorf("a claim made %d operations, want several", n)
+			}
+			return
+		}
+		if err == nil || strings.Contains(err.Error(), "ord-secret") {
+			t.Errorf("operation %d failing: got %v, want an error without the proof", k, err)
+		}
 	}
 }
 
