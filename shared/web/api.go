@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -201,8 +202,11 @@ func (a *API) events(w http.ResponseWriter, r *http.Request, caller Caller, id s
 		return needsSignIn()
 	}
 	var after int64
-	if text := r.URL.Query().Get("after"); text != "" {
-		var err error
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return fault.New(fault.Malformed, "invalid_request", "The query cannot be read.")
+	}
+	if text := query.Get("after"); text != "" {
 		if after, err = strconv.ParseInt(text, 10, 64); err != nil || after < 0 || after > 1e12-2 {
 			return fault.New(fault.Malformed, "invalid_request", "after should be the number of the last event that was seen.")
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -31,6 +32,11 @@ func (s *Stack) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serveLocal serves what exists only on one machine.
 func (s *Stack) serveLocal(w http.ResponseWriter, r *http.Request) {
+	if !here(r.Host) {
+		// A page in a browser that had its name point to this machine would read the keys.
+		refuse(w, http.StatusForbidden, "these routes answer to 127.0.0.1 and localhost alone")
+		return
+	}
 	name := strings.TrimPrefix(r.URL.Path, "/_local/")
 	queue, redrive := strings.CutSuffix(strings.TrimPrefix(name, "queues/"), "/redrive")
 	redrive = redrive && strings.HasPrefix(name, "queues/")
@@ -60,6 +66,15 @@ func (s *Stack) serveLocal(w http.ResponseWriter, r *http.Request) {
 			refuse(w, http.StatusNotFound, "want GET health, keys, clock, queues, jwks or POST token, clock, queues/{name}/redrive")
 		}
 	}
+}
+
+// here says whether a request was made to this machine by its own name.
+func here(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func (s *Stack) serveToken(w http.ResponseWriter, r *http.Request) {

@@ -364,6 +364,16 @@ func TestTheRunnersOwnRoutes(t *testing.T) {
 	if got := get[struct{ Keys []any }](t, "GET", s.URL()+"/_local/jwks", "").Keys; len(got) != 1 {
 		t.Errorf("got %d keys, want 1", len(got))
 	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL()+"/_local/keys", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Host = "example.com" // a name that somebody had point here
+	if response, err := http.DefaultClient.Do(request); err != nil || response.StatusCode != http.StatusForbidden {
+		t.Errorf("got %v, %v for another's name, want 403", response, err)
+	} else {
+		_ = response.Body.Close()
+	}
 	now := get[struct{ Now time.Time }](t, "GET", s.URL()+"/_local/clock", "").Now
 	if d := s.Now().Sub(now); d < 0 || d > time.Minute {
 		t.Errorf("got %v, want about %v", now, s.Now())
