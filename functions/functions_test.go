@@ -170,6 +170,7 @@ func TestBadConfigurationStopsAFunctionAtItsStart(t *testing.T) {
 		{"api", "TOSS_CHARGE_QUEUE_URL", "queue"},
 		{"charge", "CHARGE_LEASE", "60s"},
 		{"charge", "TOSS_TIMEOUT", "soon"},
+		{"api", "SIGNUP_TIMEOUT", "65s"},
 		{"charge-fanout", "TOSS_PACE_PER_MINUTE", "-1"},
 	} {
 		t.Run(c.function+"/"+c.name, func(t *testing.T) {

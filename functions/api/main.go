@@ -43,7 +43,7 @@ func main() {
 	if key := r.OptionalSecret("TOSS_SECRET_KEY"); key.Given() {
 		gateway, err := toss.New(toss.Config{
 			URL: r.URL("TOSS_API_URL", "the address of the Toss Payments API"), SecretKey: vault.Open(key),
-			Timeout: r.Duration("TOSS_TIMEOUT", time.Millisecond, 25*time.Second, 20*time.Second), Log: log,
+			Timeout: r.Duration("SIGNUP_TIMEOUT", time.Millisecond, 22*time.Second, 20*time.Second), Log: log,
 		})
 		if err != nil {
 			r.Refuse("TOSS_API_URL", "usable: "+err.Error())

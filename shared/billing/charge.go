@@ -139,8 +139,8 @@ func (c Charge) void(code string) Charge {
 	return c
 }
 
-// The look-ups of an unknown outcome, counted from the first send, then twice a day. They
-// are never more than three hours apart on the first day, so that whatever a gateway's
+// The look-ups of an unknown outcome, counted from the first send; then each three hours
+// for another day, and twice a day for a person. They are never more than three hours apart on the first day, so that whatever a gateway's
 // outage left open is made up for soon after it.
 var lookAfter = []time.Duration{
 	2 * time.Minute, 10 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour, 6 * time.Hour, 8 * time.Hour, 10 * time.Hour,
@@ -167,13 +167,17 @@ const NoPaymentFound = "NO_PAYMENT_FOUND"
 
 // nextLook is when to look at an unknown outcome after now.
 func (c Charge) nextLook(now time.Time) time.Time {
-	if at := c.AbsentSince.Add(finalAfter); c.Final && at.After(now) && !c.AbsentSince.IsZero() {
+	last := c.Final || !now.Before(c.SentAt.Add(resendWithin)) // nothing will be sent again
+	if at := c.AbsentSince.Add(finalAfter); last && at.After(now) && !c.AbsentSince.IsZero() {
 		return at
 	}
 	for _, d := range lookAfter {
 		if at := c.SentAt.Add(d); at.After(now.Add(30 * time.Second)) {
 			return at
 		}
+	}
+	if now.Before(c.SentAt.Add(48 * time.Hour)) {
+		return now.Add(3 * time.Hour)
 	}
 	return now.Add(12 * time.Hour)
 }
@@ -211,7 +215,7 @@ func (c Charge) resolve(o Outcome, wanted bool, now time.Time) (Charge, Verdict)
 		return c, Wait
 	case wanted && now.Before(c.SentAt.Add(resendWithin)):
 		return c, Resend
-	case now.Sub(c.LastSentAt) < quiet:
+	case now.Sub(c.LastSentAt) < quiet, now.Sub(c.AbsentSince) < finalAfter:
 		return c, Wait
 	case wanted:
 		none.Code, none.Class = NoPaymentFound, Passing

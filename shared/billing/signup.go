@@ -277,9 +277,12 @@ func (b *Biller) refused(s read, refusal string) event.Event {
 	}
 }
 
-// The pauses between tries of a registration whose outcome is not known, and how often
-// it is tried before it is given up: no money hangs on it.
-var registerAgain = []time.Duration{time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, time.Hour, 6 * time.Hour, 12 * time.Hour}
+// The pauses between tries of a registration whose outcome is not known: never more than
+// a quarter of an hour, so that a sign-up is settled soon after the gateway is back. After
+// registerTries, about a day, it is given up: no money hangs on it.
+var registerAgain = []time.Duration{time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute}
+
+const registerTries = 100
 
 // finishRegistration is what the queue does about a sign-up whose request has ended.
 func (b *Biller) finishRegistration(ctx context.Context, scope table.Scope, s read) error {
@@ -287,7 +290,7 @@ func (b *Biller) finishRegistration(ctx context.Context, scope table.Scope, s re
 	switch {
 	case err == nil:
 		return b.charge(ctx, scope, registered)
-	case errors.Is(err, fault.Invalid), s.Tries >= len(registerAgain):
+	case errors.Is(err, fault.Invalid), s.Tries >= registerTries:
 		refusal := fault.Code(err)
 		if !errors.Is(err, fault.Invalid) {
 			refusal = "registration_unanswered"
@@ -297,7 +300,7 @@ func (b *Biller) finishRegistration(ctx context.Context, scope table.Scope, s re
 		return nil // somebody else went on with it
 	}
 	now := b.Clock.Now()
-	next := s.wake(StepRegister, now.Add(registerAgain[s.Tries]), now)
+	next := s.wake(StepRegister, now.Add(registerAgain[min(s.Tries, len(registerAgain)-1)]), now)
 	next.Tries++
 	b.Log.WarnContext(ctx, "registration unanswered", "subscription", s.ID, "try", next.Tries, "error", err)
 	return b.commit(ctx, scope, s, next, nil)

@@ -235,10 +235,24 @@ func TestARegistrationThatNobodyAnswersIsGivenUp(t *testing.T) {
 	if s.State != billing.StateCancelled || s.Refusal != "registration_unanswered" || len(s.AuthKey) > 0 {
 		t.Errorf("after two days: got %s, %q, want cancelled, unanswered", s.State, s.Refusal)
 	}
-	if w.gateway.issues > 12 {
-		t.Errorf("the gateway was asked %d times, want about ten", w.gateway.issues)
+	if w.gateway.issues > 102 {
+		t.Errorf("the gateway was asked %d times, want once a quarter of an hour for a day", w.gateway.issues)
 	}
 	w.sound("sub-1")
+}
+
+func TestARegistrationIsSettledSoonAfterTheGatewayIsBack(t *testing.T) {
+	t.Parallel()
+	for _, outage := range []time.Duration{34 * time.Minute, 5 * time.Hour, 20 * time.Hour} {
+		w := newWorld(t, noon)
+		w.gateway.issue = func(int) (bool, bool, bool) { return false, w.clock.Now().Before(noon.Add(outage)), false }
+		w.subscribe(signUp("monthly"))
+		w.until(noon.Add(outage + 20*time.Minute))
+		if s := w.subscription("sub-1"); s.State != billing.StateActive {
+			t.Errorf("20 minutes after an outage of %v: got %s, want active", outage, s.State)
+		}
+		w.sound("sub-1")
+	}
 }
 
 func TestAFirstChargeWithoutAnAnswerIsPendingAndSettledWithinTheHour(t *testing.T) {
