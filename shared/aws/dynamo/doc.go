@@ -48,7 +48,7 @@
 //	customers      cus_<hash>             #profile           the person                        with the customer; web
 //	customers      cus_<hash>             #wallet#<currency> open lots, debt                   purchase
 //	customers      cus_<hash>             event#<12 digits>  what is told to others            with the head, Insert
-//	customers      alias#<kind>#<value>   alias              which customer that is            Insert
+//	customers      alias#<kind>#<value>   alias              which customer that is            Insert; Remove when a card is refused
 //	subscriptions  <id>                                      an agreement; indexed while it    billing: Insert, Replace; Remove when
 //	                                                         has a next step                   the card is refused at once
 //	subscriptions  cursor#<gateway>#<n>                      how far a shard was handed over   billing.Fanout: Insert, Replace
