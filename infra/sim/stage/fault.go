@@ -25,6 +25,11 @@ const (
 // maxDelay bounds a scripted delay.
 const maxDelay = 90 * time.Second
 
+// chanceHang is how long a call hangs that does so of itself: long enough to be given up
+// by a caller in a hurry, and short enough for a person who moves the clock by a year and
+// has one such call in sixty.
+const chanceHang = 8 * time.Second
+
 // Fault is one way in which a call goes wrong. With a Delay and no When the call is slow
 // and else right.
 type Fault struct {
@@ -34,6 +39,8 @@ type Fault struct {
 	How      string   `json:"how,omitempty"`      // Hang, Reset or Error
 	Delay    Duration `json:"delay,omitempty"`    // real time between the claim and the effect, at most 90 s
 	Count    int      `json:"count,omitempty"`    // calls; 0 is 1
+
+	chance bool // it was drawn, not scripted
 }
 
 // Duration is a time.Duration that reads as "1m30s".
@@ -93,21 +100,27 @@ func (s *Stage) pick(call Call) Fault {
 	return Fault{
 		When: []string{Before, After}[s.dice.IntN(2)],
 		How:  []string{Hang, Reset, Error}[s.dice.IntN(3)],
+
+		chance: true,
 	}
 }
 
-// fail loses the answer in the way of how.
-func (s *Stage) fail(w http.ResponseWriter, r *http.Request, how string) {
-	switch how {
+// fail loses the answer in the way of f.
+func (s *Stage) fail(w http.ResponseWriter, r *http.Request, f Fault) {
+	switch f.How {
 	case Error:
 		Write(w, s.broken)
 	case Hang:
-		s.wait(s.options.HangLimit, r)
+		limit := s.options.HangLimit
+		if f.chance {
+			limit = min(limit, chanceHang)
+		}
+		s.wait(limit, r)
 		drop(w)
 	case Reset:
 		drop(w)
 	default:
-		panic(fmt.Sprintf("stage: a fault of kind %q was let in", how))
+		panic(fmt.Sprintf("stage: a fault of kind %q was let in", f.How))
 	}
 }
 

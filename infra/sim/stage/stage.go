@@ -167,17 +167,17 @@ func (s *Stage) Serve(w http.ResponseWriter, r *http.Request, call Call, act fun
 	if fault.When == Before {
 		pause()
 		s.note(call, 0, fault)
-		s.fail(w, r, fault.How)
+		s.fail(w, r, fault)
 		return
 	}
 	answer := act(pause)
 	switch {
 	case fault.When == After:
 		s.note(call, answer.Status, fault)
-		s.fail(w, r, fault.How)
+		s.fail(w, r, fault)
 	case answer.Hang:
 		s.note(call, answer.Status, Fault{When: After, How: Hang})
-		s.fail(w, r, Hang)
+		s.fail(w, r, Fault{How: Hang})
 	default:
 		s.note(call, answer.Status, fault)
 		Write(w, answer)
