@@ -13,7 +13,8 @@ GOLANGCI         := .tools/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
 PYTHON           := .tools/python
 FUNCTIONS        := $(notdir $(patsubst %/,%,$(wildcard functions/*/)))
 RELEASE          := -trimpath -tags lambda.norpc -ldflags "-s -w"
-# A test that needs tables or queues gets them from this command, which starts and stops them.
+# A test that needs tables gets them from this command, which starts and stops them; one that
+# needs more starts a whole stack itself.
 WITH_SERVICES    := go run ./infra/local/services --
 
 .PHONY: help
@@ -22,6 +23,7 @@ help: ## Show this
 
 .PHONY: run
 run: ## Run everything on this machine: API, queues, schedules, tables, simulators
+	@command -v go >/dev/null || { echo "Go 1.26 is missing: it builds and runs everything"; exit 1; }
 	@go run ./infra/local
 
 .PHONY: sim

@@ -140,8 +140,9 @@ func (c Charge) void(code string) Charge {
 }
 
 // The look-ups of an unknown outcome, counted from the first send; then each three hours
-// for another day, and twice a day for a person. They are never more than three hours apart on the first day, so that whatever a gateway's
-// outage left open is made up for soon after it.
+// for another day, and twice a day for a person. They are never more than three hours apart
+// on the first two days, so that whatever a gateway's outage left open is made up for soon
+// after it.
 var lookAfter = []time.Duration{
 	2 * time.Minute, 10 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour, 6 * time.Hour, 8 * time.Hour, 10 * time.Hour,
 	12 * time.Hour, 15 * time.Hour, 18 * time.Hour, 21 * time.Hour, 24 * time.Hour,
