@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"grantline/shared/fault"
 	"grantline/shared/table"
@@ -323,6 +324,8 @@ func nonsenseIsRefused(t *testing.T, b *bench) {
 		i.Index = &table.Index{Partition: "p", Sort: "s"}
 	})
 
+	insert("an expiry before 1970", func(i *table.Item) { i.Expires = time.Unix(-1, 0) })
+
 	for _, text := range []string{
 		``, `null`, `[]`, `"text"`, `1`, `{`, `{} {}`, `{}]`, "{\"a\":\"\xff\"}", `{"":1}`, `{"a":{"":1}}`, `{"a":[{"":1}]}`,
 		`{"a":` + strings.Repeat("[", 31) + strings.Repeat("]", 31) + `}`,
@@ -330,7 +333,7 @@ func nonsenseIsRefused(t *testing.T, b *bench) {
 	} {
 		insert(fmt.Sprintf("Data %.60q", text), data(text))
 	}
-	for _, name := range []string{"pk", "sk", "revision", "schema", "token", "indexPartition", "indexSort", "hint", "sealed"} {
+	for _, name := range []string{"pk", "sk", "revision", "schema", "token", "indexPartition", "indexSort", "hint", "sealed", "expires"} {
 		insert("a member named "+name, data(fmt.Sprintf(`{%q:"x"}`, name)))
 	}
 	insert("an item over 400 KB", data(`{"a":"`+strings.Repeat("a", 400<<10)+`"}`))

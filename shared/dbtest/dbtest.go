@@ -63,6 +63,8 @@ var promises = []struct {
 	{"BytesInKeysComeBack", bytesInKeysComeBack},
 	{"SealedBytesComeBackAndGo", sealedBytesComeBackAndGo},
 	{"LargeItemFits", largeItemFits},
+	{"ExpiryComesBackAndGoes", expiryComesBackAndGoes},
+	{"WhatHasExpiredMayOrMayNotBeThere", whatHasExpiredMayOrMayNotBeThere},
 
 	{"AllAreReadInTheOrderOfTheKeys", allAreReadInTheOrderOfTheKeys},
 	{"ThousandItemsAreReadAtOnce", thousandItemsAreReadAtOnce},
@@ -198,6 +200,7 @@ func meaning(t *testing.T, i table.Item) map[string]any {
 	}
 	return map[string]any{
 		"key": i.Key, "schema": i.Schema, "revision": i.Revision, "index": i.Index, "data": exact(data), "sealed": string(i.Sealed),
+		"expires": i.Expires,
 	}
 }
 

@@ -2,11 +2,14 @@ package dbtest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"grantline/shared/fault"
 	"grantline/shared/table"
 )
 
@@ -175,5 +178,58 @@ func sealedBytesComeBackAndGo(t *testing.T, b *bench) {
 		if is = b.read(t, want.Key); len(is.Sealed) != 0 {
 			t.Errorf("Sealed after it was dropped: got %d bytes, want none", len(is.Sealed))
 		}
+	}
+}
+
+func expiryComesBackAndGoes(t *testing.T, b *bench) {
+	later := time.Date(2096, 2, 29, 23, 59, 58, 0, time.UTC)
+	for _, in := range table.Names {
+		i := table.Item{Key: b.key(in, "x", "y"), Schema: 1, Data: []byte(`{"expiresAt":"a member like any other"}`)}
+		i.Expires = later.Add(999 * time.Millisecond).In(time.FixedZone("KST", 9*3600))
+		b.write(t, table.Inserted(i))
+		want := i
+		want.Revision, want.Expires = 1, later // to the second, in UTC
+		is := b.read(t, i.Key)
+		same(t, "item that expires", is, want)
+		if is.Expired(later.Add(-time.Nanosecond)) || !is.Expired(later) {
+			t.Errorf("Expired in %s: got another instant than the one given", in)
+		}
+		if found := b.conflict(t, table.Inserted(i)).Found[0]; found == nil || !found.Expires.Equal(later) {
+			t.Errorf("the item in the way: got %+v, want its expiry", found)
+		}
+		is.Expires = time.Time{}
+		b.write(t, table.Replaced(is))
+		if is = b.read(t, i.Key); !is.Expires.IsZero() || is.Expired(later.AddDate(100, 0, 0)) {
+			t.Errorf("Expires in %s after it was dropped: got %v, want none", in, is.Expires)
+		}
+	}
+}
+
+// whatHasExpiredMayOrMayNotBeThere: a table drops what has expired when it likes. Until
+// then all is as it was, and after that the key is free.
+func whatHasExpiredMayOrMayNotBeThere(t *testing.T, b *bench) {
+	now := time.Now()
+	i := table.Item{Key: b.key(table.Notices, "x", ""), Schema: 1, Data: []byte(`{}`), Expires: now.Add(-time.Hour)}
+	b.write(t, table.Inserted(i))
+	is, err := b.Get(t.Context(), i.Key)
+	switch {
+	case errors.Is(err, fault.NotFound):
+	case err != nil:
+		t.Fatalf("Get of what has expired: got %v, want it or fault.NotFound", err)
+	case !is.Expired(now):
+		t.Errorf("Get of what has expired: got an item that expires at %v, want to see that it has", is.Expires)
+	}
+	again := i
+	again.Expires = now.Add(time.Hour)
+	err = b.Commit(t.Context(), table.Inserted(again))
+	if c, ok := errors.AsType[*table.Conflict](err); ok {
+		if c.Found[0] == nil {
+			return // dropped at this very moment
+		}
+		again.Revision = c.Found[0].Revision
+		err = b.Commit(t.Context(), table.Replaced(again))
+	}
+	if err != nil && !errors.Is(err, fault.Conflict) {
+		t.Errorf("Commit in place of what has expired: got %v, want success", err)
 	}
 }

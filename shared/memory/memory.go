@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"grantline/shared/fault"
 	"grantline/shared/table"
@@ -224,6 +225,9 @@ func (t *Tables) apply(w table.Write) {
 	}
 	i := cloned(w.Item)
 	i.Revision++
+	if !i.Expires.IsZero() {
+		i.Expires = time.Unix(i.Expires.Unix(), 0).UTC()
+	}
 	t.items[i.Key] = i
 	for s, p := range places(i) {
 		t.shelves[s] = with(t.shelves[s], p)

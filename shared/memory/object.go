@@ -28,7 +28,7 @@ const (
 )
 
 // reserved are the attributes that an item has besides the members of its Data.
-var reserved = []string{"pk", "sk", "revision", "schema", "token", "indexPartition", "indexSort", "hint", "sealed"}
+var reserved = []string{"pk", "sk", "revision", "schema", "token", "indexPartition", "indexSort", "hint", "sealed", "expires"}
 
 // indexed are the tables that have an index.
 var indexed = []table.Table{table.Orders, table.Purchases, table.Subscriptions}
@@ -110,6 +110,9 @@ func objectToContent(i table.Item) {
 			x.Sort == "" || len(x.Sort) > maxSort || !utf8.ValidString(x.Sort):
 			object("an index entry of %s with an empty, oversized or unreadable key", i.Key.Table)
 		}
+	}
+	if !i.Expires.IsZero() && i.Expires.Unix() < 1 {
+		object("an item in %s that expires before there were tables", i.Key.Table)
 	}
 	if n := sizeOf(i); n > maxItem {
 		object("an item of %d bytes in %s; %d are the most", n, i.Key.Table, maxItem)

@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"grantline/shared/fault"
 )
@@ -74,7 +75,14 @@ type Item struct {
 	// would take a third more room; nil if there is none.
 	Sealed []byte
 	Index  *Index // nil: not in the table's index
+	// Expires is when nobody needs the item any more, to the second: at any time after
+	// that the table may drop it, and until it does the item is there, stands in the way of
+	// an Insert, and is for its reader to pass over. Zero: never. An index does not carry it.
+	Expires time.Time
 }
+
+// Expired says whether the item should be passed over at that instant.
+func (i Item) Expired(now time.Time) bool { return !i.Expires.IsZero() && !now.Before(i.Expires) }
 
 // Index is an item's entry in its table's one sparse index: "due" of Subscriptions,
 // "check" of Purchases and "subscription" of Orders. It is read eventually consistent.

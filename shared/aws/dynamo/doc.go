@@ -13,6 +13,8 @@
 //	indexSort       S    Index.Sort
 //	hint            S    Index.Hint; absent if empty
 //	sealed          B    Sealed; absent if empty
+//	expires         N    Expires in seconds since 1970; absent if zero. Notices has it for
+//	                     its time to live, and DynamoDB takes a day or two to act on it
 //	anything else        a member of Data under its own name: string S, number N, true
 //	                     and false BOOL, null NULL, array L, object M
 //
@@ -52,6 +54,8 @@
 //	subscriptions  <id>                                      an agreement; indexed while it    billing: Insert, Replace; Remove when
 //	                                                         has a next step                   the card is refused at once
 //	subscriptions  cursor#<gateway>#<n>                      how far a shard was handed over   billing.Fanout: Insert, Replace
+//	notices        <provider>#<id>                           a notice, and what became of it;  notice.Desk: Insert, Replace
+//	                                                         its ids and type, for 90 days
 //
 // The index due has the partition <gateway>#<shard> and sorts by <instant to the
 // second>#<id>.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -24,11 +25,12 @@ const (
 	attrIndexSort      = "indexSort"
 	attrHint           = "hint"
 	attrSealed         = "sealed"
+	attrExpires        = "expires"
 )
 
 var reserved = map[string]bool{
 	attrPartition: true, attrSort: true, attrRevision: true, attrSchema: true, attrToken: true,
-	attrIndexPartition: true, attrIndexSort: true, attrHint: true, attrSealed: true,
+	attrIndexPartition: true, attrIndexSort: true, attrHint: true, attrSealed: true, attrExpires: true,
 }
 
 // maxDepth is how deep objects and arrays are nested within Data at most. DynamoDB
@@ -69,6 +71,12 @@ func attributes(i table.Item, token string) (map[string]types.AttributeValue, er
 
 	if len(i.Sealed) > 0 {
 		all[attrSealed] = &types.AttributeValueMemberB{Value: i.Sealed}
+	}
+	if !i.Expires.IsZero() {
+		if i.Expires.Unix() < 1 {
+			return nil, bug("an item in %s that expires before there were tables", i.Key.Table)
+		}
+		all[attrExpires] = number(i.Expires.Unix())
 	}
 
 	if !utf8.Valid(i.Data) {
@@ -149,6 +157,13 @@ func parseItem(t table.Table, all map[string]types.AttributeValue) (stored, erro
 	i.Index = indexOf(all)
 	if sealed, ok := all[attrSealed].(*types.AttributeValueMemberB); ok {
 		i.Sealed = sealed.Value
+	}
+	if seconds := numberOf(all[attrExpires]); seconds != "" {
+		at, err := strconv.ParseInt(seconds, 10, 64)
+		if err != nil {
+			return stored{}, fmt.Errorf("dynamo: an item in %s expires at no second", t)
+		}
+		i.Expires = time.Unix(at, 0).UTC()
 	}
 
 	members := map[string]any{}

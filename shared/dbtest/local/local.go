@@ -98,6 +98,17 @@ func CreateTables(ctx context.Context, client *dynamodb.Client, prefix string) e
 		if err := there.Wait(ctx, &dynamodb.DescribeTableInput{TableName: in.TableName}, time.Minute); err != nil {
 			return fmt.Errorf("wait for %s: %w", name, err)
 		}
+		if name != table.Notices {
+			continue
+		}
+		if _, err := client.UpdateTimeToLive(ctx, &dynamodb.UpdateTimeToLiveInput{
+			TableName: in.TableName,
+			TimeToLiveSpecification: &types.TimeToLiveSpecification{
+				AttributeName: aws.String("expires"), Enabled: aws.Bool(true),
+			},
+		}); err != nil {
+			return fmt.Errorf("time to live of %s: %w", name, err)
+		}
 	}
 	return nil
 }
