@@ -173,8 +173,9 @@ type Refunded struct {
 	Result      Result
 	Code        string
 	Transaction string // the gateway's id of the refund
-	// Misconfigured and Again are as in Outcome.
+	// Misconfigured, Busy and Again are as in Outcome.
 	Misconfigured bool
+	Busy          bool
 	Again         time.Duration
 }
 
