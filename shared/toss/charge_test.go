@@ -87,7 +87,7 @@ func TestEveryCodeHasItsOutcome(t *testing.T) {
 		}
 		want := billing.Outcome{
 			Result: billing.Result(field[2]), Code: field[1], Class: billing.Class(strings.Trim(field[3], "-")),
-			Final: field[4] == "final", Misconfigured: field[4] == "misconfigured",
+			Final: field[4] == "final", Misconfigured: field[4] == "misconfigured", Busy: field[4] == "busy",
 		}
 		if status == http.StatusOK {
 			want.Code = "" // no answer to a charge has one with a 200

@@ -106,7 +106,7 @@ var kinds = map[string]kind{
 // status comes first only where it says that Toss did not decide.
 func refusal(status int, code string) billing.Outcome {
 	if status == http.StatusTooManyRequests {
-		return billing.Outcome{Result: billing.NotMade, Code: code}
+		return billing.Outcome{Result: billing.NotMade, Code: code, Busy: true}
 	}
 	if !decided(status) {
 		// An UNAUTHORIZED_KEY is the one word of an undecided status that we know: nobody

@@ -12,7 +12,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -33,12 +36,18 @@ const (
 
 const (
 	order       = "gl_7f3k2m9q4t5w8x1z"
+	paymentKey  = "xMljweGQBN5OWRapdA8dPbZN9zYl7X8o1zEqZKLPbmD70vk4"
 	customerKey = "aENcQAtPdYbTjGhtQnNVj-_=.@"
 )
 
 var (
-	card    = billing.Card{BillingKey: billingKey, CustomerKey: customerKey, Number: "53275010****222*", Issuer: "24"}
-	amount  = money.Of(4900, "KRW")
+	card   = billing.Card{BillingKey: billingKey, CustomerKey: customerKey, Number: "53275010****222*", Issuer: "24"}
+	amount = money.Of(4900, "KRW")
+	// refunding gives back some of the one payment.
+	refunding = billing.Refunding{
+		Key: "ref_51d0", OrderID: order, Payment: paymentKey, Amount: money.Of(1900, "KRW"), Left: 4900,
+		Reason: "reason of a customer", Since: time.Date(2026, 2, 1, 3, 0, 0, 5e8, time.UTC),
+	}
 	request = billing.Request{OrderID: order, CustomerKey: customerKey, Amount: amount, Name: "Premium, a month"}
 )
 
@@ -64,7 +73,7 @@ func (l *log) String() string {
 func silent(t *testing.T, l *log, texts ...string) {
 	t.Helper()
 	for _, text := range append(texts, l.String()) {
-		for _, secret := range []string{secretKey, newSecret, billingKey, "Z_t5vOvQxrj4499PeiJcjen28", authKey, "ps_Z61JOxRQVEA0PMknv7Nr0W0X9bAq", "customer@email.com", "message of toss"} {
+		for _, secret := range []string{secretKey, newSecret, billingKey, "Z_t5vOvQxrj4499PeiJcjen28", authKey, "ps_Z61JOxRQVEA0PMknv7Nr0W0X9bAq", "customer@email.com", "message of toss", refunding.Reason} {
 			if strings.Contains(text, secret) {
 				t.Errorf("got %q in %q, want it nowhere", secret, text)
 			}
@@ -137,8 +146,9 @@ func payment(t testing.TB, spoil map[string]any) string {
 	return string(text)
 }
 
-// shop is Toss as far as a charge needs it: it executes a key once and repeats its first
-// answer, and it can be told to fail before or after it did so.
+// shop is Toss as far as it is needed here: it executes a key once and repeats its first
+// answer, it keeps the lock of a refund, and it can be told to fail before or after it did
+// what it was asked for.
 type shop struct {
 	t *testing.T
 
@@ -148,6 +158,10 @@ type shop struct {
 	bodies   []string          // as they arrived
 	answers  map[string]string // by key
 	charged  int               // how often money was taken
+	cancels  []any             // what was given back of the one payment
+	left     int64             // of it
+	deleted  bool              // the billing key
+	rows     []any             // transactions
 	fail     *failure
 	arrived  chan struct{} // gets a value when a request is about to hang
 }
@@ -169,7 +183,7 @@ func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.fail = nil
 	answer := ""
 	if fail == nil || fail.done {
-		answer = s.work(r, key)
+		answer = s.work(r, key, text)
 	}
 	s.mu.Unlock()
 
@@ -193,24 +207,92 @@ func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("X-Tosspayments-Trace-Id", "trace-7")
-	fmt.Fprint(w, answer)
+	if strings.HasPrefix(answer, `{"code":`) {
+		w.WriteHeader(http.StatusBadRequest)
+	}
+	if answer != nothing {
+		fmt.Fprint(w, answer)
+	}
 }
 
+// nothing is the answer that has no body.
+const nothing = "nothing"
+
 // work executes a request, once for each key. s.mu is held.
-func (s *shop) work(r *http.Request, key string) string {
-	if r.Method == http.MethodGet {
+func (s *shop) work(r *http.Request, key string, body []byte) string {
+	switch {
+	case r.Method == http.MethodDelete && s.deleted:
+		return `{"code":"ALREADY_REMOVED_BILLING_KEY","message":"message of toss"}`
+	case r.Method == http.MethodDelete:
+		s.deleted = true
+		return nothing
+	case r.Method == http.MethodGet && r.URL.Path == "/v1/transactions":
+		return s.list(r.URL.Query())
+	case r.Method == http.MethodGet && r.URL.Path == "/v1/payments/"+paymentKey:
+		return s.payment()
+	case r.Method == http.MethodGet:
 		return s.answers[strings.TrimPrefix(r.URL.Path, "/v1/payments/orders/")]
-	}
-	if s.answers[key] == "" {
-		if strings.HasSuffix(r.URL.Path, "/issue") {
-			s.answers[key] = fmt.Sprintf(`{"billingKey":%q,"customerKey":%q,"card":{"number":"53275010****222*","issuerCode":"24"}}`,
-				fmt.Sprintf("key-%d=", len(s.answers)), customerKey)
-		} else {
-			s.charged++
-			s.answers[key] = payment(s.t, map[string]any{"orderId": key})
-		}
+	case s.answers[key] != "":
+	case strings.HasSuffix(r.URL.Path, "/issue"):
+		s.answers[key] = fmt.Sprintf(`{"billingKey":%q,"customerKey":%q,"card":{"number":"53275010****222*","issuerCode":"24"}}`,
+			fmt.Sprintf("key-%d=", len(s.answers)), customerKey)
+	case strings.HasSuffix(r.URL.Path, "/cancel"):
+		s.answers[key] = s.giveBack(body)
+	default:
+		s.charged++
+		s.answers[key] = payment(s.t, map[string]any{"orderId": key})
 	}
 	return s.answers[key]
+}
+
+// giveBack cancels some of the one payment.
+func (s *shop) giveBack(body []byte) string {
+	var in struct{ CancelAmount, RefundableAmount int64 }
+	if err := json.Unmarshal(body, &in); err != nil || in.RefundableAmount != s.left {
+		return `{"code":"NOT_MATCHES_REFUNDABLE_AMOUNT","message":"message of toss"}`
+	}
+	s.left -= in.CancelAmount
+	s.cancels = append(s.cancels, cancelled(in.CancelAmount, s.left, fmt.Sprintf("CANCEL%d", len(s.cancels)), refunding.Since))
+	return s.payment()
+}
+
+// payment is the one payment as it stands.
+func (s *shop) payment() string {
+	spoil := map[string]any{"balanceAmount": s.left}
+	if len(s.cancels) > 0 {
+		last := s.cancels[len(s.cancels)-1].(map[string]any)
+		spoil["cancels"], spoil["status"], spoil["lastTransactionKey"] = s.cancels, "PARTIAL_CANCELED", last["transactionKey"]
+	}
+	return payment(s.t, spoil)
+}
+
+// cancelled is a cancel as Toss shows it.
+func cancelled(amount, left int64, transaction string, at time.Time) map[string]any {
+	return map[string]any{
+		"transactionKey": transaction, "cancelReason": refunding.Reason, "cancelAmount": amount, "refundableAmount": left,
+		"canceledAt": at.In(time.FixedZone("", 9*60*60)).Format(time.RFC3339), "cancelStatus": "DONE", "cancelRequestId": nil,
+	}
+}
+
+// list is a page of transactions.
+func (s *shop) list(query url.Values) string {
+	limit, err := strconv.Atoi(query.Get("limit"))
+	if err != nil {
+		s.t.Errorf("got the limit %q, want a number", query.Get("limit"))
+	}
+	rows := s.rows
+	if after := query.Get("startingAfter"); after != "" {
+		i := slices.IndexFunc(rows, func(row any) bool { return row.(map[string]any)["transactionKey"] == after })
+		if i < 0 {
+			return `{"code":"INVALID_TRANSACTION_KEY","message":"message of toss"}`
+		}
+		rows = rows[i+1:]
+	}
+	text, err := json.Marshal(rows[:min(limit, len(rows))])
+	if err != nil {
+		s.t.Error(err)
+	}
+	return string(text)
 }
 
 // seen is what arrived.
@@ -243,7 +325,7 @@ func cut(t *testing.T, w http.ResponseWriter) {
 // have: the own one, and one that keeps connections.
 func open(t *testing.T) (s *shop, url string, transports map[string]http.RoundTripper) {
 	t.Helper()
-	s = &shop{t: t, answers: map[string]string{}, arrived: make(chan struct{}, 1)}
+	s = &shop{t: t, answers: map[string]string{}, left: amount.Units, rows: []any{}, arrived: make(chan struct{}, 1)}
 	url, transports = serve(t, s)
 	return s, url, transports
 }

@@ -3,9 +3,10 @@
 // The one idea: Toss remembers its first answer to an Idempotency-Key for 15 days, so
 // a charge whose answer was lost is sent again, the same bytes to the same address under
 // the same key, until somebody says what became of it. All that this package adds is a
-// translation, and it is cautious: money was taken only if Toss shows the very payment
-// that was asked for, it was declined only if Toss names a decline that we know, and
-// everything else is unclear.
+// translation, and it is cautious: money was taken or given back only if Toss shows the
+// very payment or cancel that was asked for, it was declined only if Toss names a decline
+// that we know, and everything else is unclear. Its webhooks are unsigned, and so are
+// read as hints alone (ReadHint).
 //
 // One call is one request. An own transport uses each connection once and follows no
 // redirect, and the body of a request cannot be rewound, so nothing below repeats a
@@ -52,7 +53,8 @@ type Config struct {
 	// past what it has cached, after Toss refused the key.
 	SecretKey func(ctx context.Context, fresh bool) (string, error)
 	// Timeout bounds a call, its look at the secret included. Toss shows approvals 40 s
-	// after the request, so a deployed one is 65 s.
+	// after the request, and asks for 60 s or more for a statement, so a deployed one is
+	// 65 s.
 	Timeout time.Duration
 	Log     *slog.Logger
 	// Transport replaces the own one, in tests. One that keeps connections cannot repeat
@@ -67,7 +69,14 @@ type Gateway struct {
 	client *http.Client
 }
 
-var _ billing.Gateway = (*Gateway)(nil)
+var (
+	_ billing.Gateway = (*Gateway)(nil)
+	_ billing.Cards   = (*Gateway)(nil)
+)
+
+// Repeats says that a charge or refund sent again, under its key within 15 days, is one
+// (Toss Payments reference, "Idempotency key").
+func (*Gateway) Repeats() bool { return true }
 
 // New makes a gateway. It asks nobody anything; an error names the field at fault.
 func New(c Config) (*Gateway, error) {
@@ -119,6 +128,7 @@ type call struct {
 // answer is what came back, read but not believed.
 type answer struct {
 	status int
+	text   []byte // as it came
 	body   object // nil if it was no JSON object
 	code   string // Toss's code of an error, "" if there is none
 	trace  string // for Toss's support
@@ -189,7 +199,7 @@ func (g *Gateway) send(ctx context.Context, c call, secret string) (answer, erro
 	if len(text) > maxAnswer {
 		return answer{}, errors.New("toss: the answer is too large")
 	}
-	a := answer{status: res.StatusCode, body: readObject(text)}
+	a := answer{status: res.StatusCode, text: text, body: readObject(text)}
 	if code := a.body.text("code"); codeShape.MatchString(code) {
 		a.code = code
 	}

@@ -32,6 +32,21 @@ func (o object) object(name string) object {
 	return readObject(o[name])
 }
 
+// readObjects reads text, or is false if it is not one JSON array of objects in UTF-8.
+func readObjects(text []byte) ([]object, bool) {
+	var raw []json.RawMessage
+	if !utf8.Valid(text) || json.Unmarshal(text, &raw) != nil || raw == nil {
+		return nil, false
+	}
+	list := make([]object, len(raw))
+	for i, r := range raw {
+		if list[i] = readObject(r); list[i] == nil {
+			return nil, false
+		}
+	}
+	return list, true
+}
+
 // text is a member that is a text of up to maxText bytes, "" if it is not.
 func (o object) text(name string) string {
 	var s string
