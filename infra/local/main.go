@@ -108,6 +108,7 @@ func guide(s *stack.Stack, log string, took time.Duration) {
 		`-d '{"customerId":"jane","planId":"premium-monthly","gateway":"toss","toss":{"authKey":"any-text-once","customerKey":"jane-0001"}}'`+"\n", s.URL(), secret)
 	fmt.Printf("What she has:    curl -sS %s/v1/customers/jane -H 'Authorization: Bearer %s'\n", s.URL(), secret)
 	fmt.Printf("A month later:   curl -sS %s/_local/clock -d '{\"advance\":\"744h\"}'   then ask again\n", s.URL())
+	fmt.Printf("Her reminders:   %s/_local/outbox shows every e-mail, text message and webhook that would have been sent\n", s.URL())
 	fmt.Printf("Functions' log:  %s   Ctrl-C stops everything and leaves nothing behind.\n", log)
 }
 

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"encoding/base64"
 	"fmt"
 	"maps"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"grantline/infra/local/identity"
+	"grantline/infra/local/outbox"
 	"grantline/infra/local/template"
 )
 
@@ -22,6 +24,7 @@ var providers = []string{
 	"DODO_API_URL", "DODO_API_KEY", "DODO_WEBHOOK_SECRETS",
 	"PUBLIC_KEYS", "SECRET_KEYS", "JWT_ISSUER", "JWT_AUDIENCE", "JWT_KEYS_URL",
 	"IDENTITY_KEY", "LOCAL_DATA_KEY",
+	"REMINDER_FROM", "REMINDER_SMS", "REMINDER_WEBHOOK_URL", "REMINDER_WEBHOOK_SECRET", "REMINDER_LINK",
 }
 
 // audience of the sample identity provider's tokens.
@@ -38,8 +41,8 @@ type keys map[string]keyPair
 
 var environments = []string{"production", "sandbox"}
 
-// makeKeys makes the sample project's keys and identity provider, except where the person who
-// starts the stack has brought their own.
+// makeKeys makes the sample project's keys, identity provider and outbox, except where the
+// person who starts the stack has brought their own.
 func (s *Stack) makeKeys() error {
 	s.keys = keys{}
 	public, secret := s.ownKeys("PUBLIC_KEYS"), s.ownKeys("SECRET_KEYS")
@@ -58,6 +61,11 @@ func (s *Stack) makeKeys() error {
 			s.foreign = true
 		}
 	}
+	s.webhook = "whsec_" + base64.StdEncoding.EncodeToString([]byte(random()))
+	if own, set := s.options.Outside("REMINDER_WEBHOOK_SECRET"); set {
+		s.webhook = own
+	}
+	s.outbox = outbox.New(outbox.Options{Secrets: s.webhook, Now: s.clock.Now})
 	var err error
 	s.identity, err = identity.New(s.URL()+"/_local", audience, s.clock.Now)
 	return err
@@ -92,6 +100,11 @@ func (s *Stack) localValues() map[string]string {
 	}
 	values["PUBLIC_KEYS"] = list(func(k keyPair) string { return k.Public })
 	values["SECRET_KEYS"] = list(func(k keyPair) string { return k.Secret })
+	values["REMINDER_FROM"] = "reminders@example.com"
+	values["REMINDER_SMS"] = "on"
+	values["REMINDER_WEBHOOK_URL"] = s.URL() + outboxPath + "/webhook"
+	values["REMINDER_WEBHOOK_SECRET"] = s.webhook
+	values["REMINDER_LINK"] = "https://app.example.com/subscriptions/{subscriptionId}/card"
 	values["IDENTITY_KEY"] = random()
 	values["LOCAL_DATA_KEY"] = random()
 	if !s.foreign {
@@ -154,6 +167,8 @@ func (s *Stack) lambdaVariables(f template.Function) map[string]string {
 	v := map[string]string{
 		"AWS_ENDPOINT_URL_DYNAMODB":       s.dynamoDB,
 		"AWS_ENDPOINT_URL_SQS":            s.sqs,
+		"AWS_ENDPOINT_URL_SESV2":          s.URL() + outboxPath + "/ses",
+		"AWS_ENDPOINT_URL_SNS":            s.URL() + outboxPath + "/sns",
 		"AWS_ACCESS_KEY_ID":               accessKey,
 		"AWS_SECRET_ACCESS_KEY":           accessKey,
 		"AWS_REGION":                      template.Region,

@@ -13,6 +13,9 @@ import (
 	"grantline/infra/local/queues"
 )
 
+// outboxPath is where messages to customers go, and are looked at.
+const outboxPath = "/_local/outbox"
+
 // maxLocalBody bounds the bodies of the runner's own routes.
 const maxLocalBody = 64 << 10
 
@@ -35,6 +38,10 @@ func (s *Stack) serveLocal(w http.ResponseWriter, r *http.Request) {
 	if !here(r.Host) {
 		// A page in a browser that had its name point to this machine would read the keys.
 		refuse(w, http.StatusForbidden, "these routes answer to 127.0.0.1 and localhost alone")
+		return
+	}
+	if r.URL.Path == outboxPath || strings.HasPrefix(r.URL.Path, outboxPath+"/") {
+		http.StripPrefix(outboxPath, s.outbox).ServeHTTP(w, r)
 		return
 	}
 	name := strings.TrimPrefix(r.URL.Path, "/_local/")
@@ -63,7 +70,7 @@ func (s *Stack) serveLocal(w http.ResponseWriter, r *http.Request) {
 		case redrive:
 			refuse(w, http.StatusMethodNotAllowed, "redrive is POST")
 		default:
-			refuse(w, http.StatusNotFound, "want GET health, keys, clock, queues, jwks or POST token, clock, queues/{name}/redrive")
+			refuse(w, http.StatusNotFound, "want GET health, keys, clock, queues, jwks, outbox or POST token, clock, queues/{name}/redrive")
 		}
 	}
 }

@@ -26,6 +26,7 @@ import (
 	"grantline/infra/local/apigw"
 	"grantline/infra/local/identity"
 	"grantline/infra/local/lambda"
+	"grantline/infra/local/outbox"
 	"grantline/infra/local/process"
 	"grantline/infra/local/queues"
 	"grantline/infra/local/template"
@@ -88,7 +89,9 @@ type Stack struct {
 	lambda   *lambda.Service
 	queues   *queues.Service
 	identity *identity.Provider
-	foreign  bool // tokens are somebody else's to issue
+	outbox   *outbox.Outbox
+	webhook  string // the secrets that the outbox knows the company's webhooks by
+	foreign  bool   // tokens are somebody else's to issue
 	keys     keys
 	handler  http.Handler // of the API
 	ready    atomic.Bool
