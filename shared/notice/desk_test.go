@@ -381,7 +381,7 @@ func TestMessageThatIsNoHintGoesToTheDeadLetters(t *testing.T) {
 		"environment":    func(h *notice.Hint) { h.Environment = "test" },
 		"no id":          func(h *notice.Hint) { h.ID = "" },
 		"blanks":         func(h *notice.Hint) { h.Order = "a b" },
-		"endless":        func(h *notice.Hint) { h.Payment = strings.Repeat("a", 201) },
+		"endless":        func(h *notice.Hint) { h.Payment = strings.Repeat("a", 256) },
 		"no type":        func(h *notice.Hint) { h.Type = "" },
 		"type of a page": func(h *notice.Hint) { h.Type = "<b>" },
 	} {

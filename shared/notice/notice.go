@@ -113,7 +113,7 @@ func (h Hint) Scope() table.Scope {
 }
 
 var (
-	ids          = regexp.MustCompile(`^[!-~]{1,200}$`)
+	ids          = regexp.MustCompile(`^[!-~]{1,255}$`)
 	types        = regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
 	providers    = regexp.MustCompile(`^[a-z]{1,20}$`)
 	projects     = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)

@@ -18,7 +18,8 @@ import (
 
 // atHome gives a path of the document with real ids in it.
 func atHome(path string) string {
-	return strings.NewReplacer("{customerId}", "minji", "{subscriptionId}", "sub-1", "{orderId}", "appsintoss_order-1").Replace(path)
+	return strings.NewReplacer("{customerId}", "minji", "{subscriptionId}", "sub-1", "{orderId}", "appsintoss_order-1",
+		"{project}", "default", "{environment}", "production").Replace(path)
 }
 
 func TestEveryDocumentedRouteIsServed(t *testing.T) {
@@ -42,7 +43,7 @@ func TestWhatIsNotDocumentedIsNotServed(t *testing.T) {
 	w := newWorld(t)
 	for _, path := range []string{
 		"/", "", "/v1", "/v1/", "/v1/purchases/", "/v1/purchases/1", "/V1/purchases", "/v1/customers", "/v1/customers/", "/v1/subscriptions/",
-		"/v1/orders", "/v1/orders/", "/v2/purchases", "/api/iap", "/api/iap/fulfill/", "/healthz/", "/_local/health", "/_local/keys", "/webhooks/toss",
+		"/v1/orders", "/v1/orders/", "/v2/purchases", "/api/iap", "/api/iap/fulfill/", "/healthz/", "/_local/health", "/_local/keys", "/webhooks", "/webhooks/", "/webhooks/apple",
 		"/v1/products", "/metrics", "/debug/pprof/", "//v1/purchases", "/v1//purchases",
 		"/v1/subscriptions/status", "/v1/subscriptions/sub-1/", "/v1/subscriptions/a/b", "/v1/subscriptions/sub%201",
 	} {
@@ -116,7 +117,7 @@ func TestEveryExampleFitsItsSchema(t *testing.T) {
 			}
 		}
 	}
-	for _, o := range d.operations() {
+	for _, o := range d.everything() {
 		method := strings.ToLower(o.method)
 		if _, ok := o.node["requestBody"]; ok {
 			fit(o.id+" request", "paths", o.path, method, "requestBody", "content", "application/json")

@@ -161,13 +161,21 @@ func (d *document) check(t testing.TB, method, path string, a answer) {
 }
 
 func (d *document) mismatch(method, path string, a answer) error {
-	if method == "OPTIONS" {
+	if method == "OPTIONS" && !isWebhook(path) {
 		if a.status != 204 || a.text != "" {
 			return fmt.Errorf("a preflight is 204 without a body")
 		}
 		return nil
 	}
 	known := d.find(path)
+	if isWebhook(path) {
+		switch {
+		case known == "" || method != "POST" && a.status == 404:
+			return d.fits("answer at a webhook that there is not", a, 404, "components", "responses", "NoWebhook")
+		case method != "POST":
+			return d.fits("answer to another method", a, 405, "components", "responses", "WebhookMethodNotAllowed")
+		}
+	}
 	if known == "" {
 		return d.fits("answer at an unknown path", a, 404, "components", "responses", "NoRoute")
 	}
@@ -244,7 +252,18 @@ type operation struct {
 	node             map[string]any
 }
 
+// operations are those that apps and servers call; webhooks those that gateways do.
 func (d *document) operations() []operation {
+	return slices.DeleteFunc(d.everything(), operation.isWebhook)
+}
+
+func (d *document) webhooks() []operation {
+	return slices.DeleteFunc(d.everything(), func(o operation) bool { return !o.isWebhook() })
+}
+
+func (o operation) isWebhook() bool { return isWebhook(o.path) }
+
+func (d *document) everything() []operation {
 	var all []operation
 	for _, r := range d.routes {
 		item, _, _ := d.at("paths", r.path)

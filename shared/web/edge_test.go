@@ -39,7 +39,7 @@ func unseen() []string {
 		return []string{err.Error()}
 	}
 	var missing []string
-	for _, o := range d.operations() {
+	for _, o := range d.everything() {
 		for _, status := range slices.Sorted(maps.Keys(o.node["responses"].(map[string]any))) {
 			if status != "default" && !d.observed[o.id+" "+status] {
 				missing = append(missing, o.id+" "+status)

@@ -47,6 +47,8 @@ type world struct {
 	callers  *web.Callers
 	api      *web.API
 	claims   *web.Claims
+	webhooks map[string]*web.Webhooks // by provider
+	notices  *outbox                  // where they send to
 	healthy  error
 	answers  bytes.Buffer // every body that was sent back
 	secrets  []string     // what no log and no answer may hold
@@ -91,6 +93,8 @@ func newWorld(t testing.TB) *world {
 		Tables: w.tables, Customers: customers, Catalog: goods, Clock: clock, TestsPerDay: 3,
 		Stores: map[string]purchase.Store{"apple": w.shops["apple"], "play": w.shops["play"], "appsintoss": ordersShop{w.shops["appsintoss"]}},
 	}}
+	w.notices = &outbox{}
+	w.webhooks = newWebhooks(w.notices, clock, log)
 	t.Cleanup(w.nothingSecretGotOut)
 	return w
 }
@@ -99,6 +103,10 @@ func newWorld(t testing.TB) *world {
 func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/v1/purchases" || r.URL.Path == "/api/iap/fulfill" {
 		w.claims.ServeHTTP(rw, r)
+		return
+	}
+	if isWebhook(r.URL.Path) {
+		w.webhooks[strings.Split(r.URL.Path, "/")[2]].ServeHTTP(rw, r)
 		return
 	}
 	w.api.ServeHTTP(rw, r)
