@@ -1,0 +1,5 @@
+//go:build local
+
+package dodo_test
+
+const localBuild = true
