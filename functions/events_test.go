@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
@@ -13,6 +14,9 @@ import (
 	"grantline/shared/aws/queue"
 	"grantline/shared/aws/setting"
 	"grantline/shared/billing"
+	"grantline/shared/dodo"
+	"grantline/shared/notice"
+	"grantline/shared/toss"
 )
 
 func event(t *testing.T, name string, into any) {
@@ -29,6 +33,7 @@ func event(t *testing.T, name string, into any) {
 func TestTheSampleEventsAreWhatTheFunctionsRead(t *testing.T) {
 	for name, want := range map[string]string{
 		"verify-fulfill.json": "POST /api/iap/fulfill", "api-customer.json": "GET /v1/customers/minji",
+		"toss-webhook.json": "POST /webhooks/toss", "dodo-webhook.json": "POST /webhooks/dodo",
 	} {
 		var e events.APIGatewayV2HTTPRequest
 		event(t, name, &e)
@@ -48,5 +53,51 @@ func TestTheSampleEventsAreWhatTheFunctionsRead(t *testing.T) {
 	response, err := handler(t.Context(), e)
 	if want := (billing.Due{Project: "default", Environment: "production", Subscription: "sub-minji"}); err != nil || len(response.BatchItemFailures) > 0 || got != want {
 		t.Errorf("charge.json is %+v (%v, %v), want %+v", got, response, err, want)
+	}
+	var notices events.SQSEvent
+	event(t, "notices.json", &notices)
+	var hint notice.Hint
+	response, err = queue.Handler(func(_ context.Context, h notice.Hint) error {
+		hint = h
+		return nil
+	}, queue.Options{})(t.Context(), notices)
+	if want := fromDodo(t); err != nil || len(response.BatchItemFailures) > 0 || hint != want {
+		t.Errorf("notices.json is %+v (%v, %v), want what dodo-webhook.json says: %+v", hint, response, err, want)
+	}
+}
+
+// fromDodo is the hint of dodo-webhook.json, verified with the secret of env.json at the
+// instant when it was signed.
+func fromDodo(t *testing.T) notice.Hint {
+	t.Helper()
+	var env struct{ Parameters map[string]string }
+	event(t, "env.json", &env)
+	var e events.APIGatewayV2HTTPRequest
+	event(t, "dodo-webhook.json", &e)
+	verifier, err := dodo.NewVerifier(func(context.Context, bool) (string, error) { return env.Parameters["DODO_WEBHOOK_SECRETS"], nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	header := http.Header{}
+	for name, value := range e.Headers {
+		header.Set(name, value)
+	}
+	at := time.UnixMilli(e.RequestContext.TimeEpoch).UTC()
+	h, err := verifier.Verify(t.Context(), header, []byte(e.Body), at)
+	if err != nil {
+		t.Fatalf("dodo-webhook.json: got %v, want it to verify when it was sent", err)
+	}
+	return notice.Hint{
+		Project: "default", Environment: "production", Provider: "dodo", ID: h.ID, Type: h.Type, At: at, Signed: true,
+		Payment: h.Payment, Mandate: h.Mandate, Order: h.OrderID, Subscription: h.Subscription,
+	}
+}
+
+func TestTheSampleOfTossIsAHintAtAnOrder(t *testing.T) {
+	var e events.APIGatewayV2HTTPRequest
+	event(t, "toss-webhook.json", &e)
+	h, err := toss.ReadHint(http.Header{"Tosspayments-Webhook-Transmission-Id": {e.Headers["tosspayments-webhook-transmission-id"]}}, []byte(e.Body))
+	if want := (toss.Hint{ID: "transmission-sample", Type: "PAYMENT_STATUS_CHANGED", OrderID: "gl_sample", Payment: "sample-payment"}); err != nil || h != want {
+		t.Errorf("toss-webhook.json is %+v (%v), want %+v", h, err, want)
 	}
 }

@@ -27,6 +27,7 @@ const arn = "arn:aws:secretsmanager:ap-northeast-2:000000000000:secret:"
 // deployed is what a deployment gives to the template's parameters.
 var deployed = map[string]string{
 	"PublicKeysArn": arn + "public", "SecretKeysArn": arn + "secret", "TossSecretKeyArn": arn + "toss",
+	"DodoApiKeyArn": arn + "dodo", "DodoWebhookSecretsArn": arn + "webhooks",
 	"AppsInTossCertificateArn": arn + "certificate", "AppsInTossKeyArn": arn + "key",
 	"AppleBundleIds": "com.example.app", "AppleAppId": "1234567890",
 	"JwtIssuer": "https://id.example.com", "JwtAudience": "grantline", "JwtKeysUrl": "https://id.example.com/keys",
@@ -34,6 +35,7 @@ var deployed = map[string]string{
 
 var secrets = []string{
 	"PUBLIC_KEYS", "SECRET_KEYS", "IDENTITY_KEY", "TOSS_SECRET_KEY", "APPS_IN_TOSS_CERTIFICATE", "APPS_IN_TOSS_KEY",
+	"DODO_WEBHOOK_SECRETS",
 }
 
 // function is a release binary and the environment that the template gives it.
@@ -98,8 +100,8 @@ func functions(tb testing.TB) []function {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if len(all) < 4 {
-		tb.Fatalf("the template has %d functions, want at least four", len(all))
+	if len(all) < 7 {
+		tb.Fatalf("the template has %d functions, want at least seven", len(all))
 	}
 	return all
 }
@@ -172,6 +174,12 @@ func TestBadConfigurationStopsAFunctionAtItsStart(t *testing.T) {
 		{"charge", "TOSS_TIMEOUT", "soon"},
 		{"api", "SIGNUP_TIMEOUT", "65s"},
 		{"charge-fanout", "TOSS_PACE_PER_MINUTE", "-1"},
+		{"toss-webhook", "NOTICES_QUEUE_URL", ""},
+		{"dodo-webhook", "NOTICES_QUEUE_URL", "queue"},
+		{"notices", "TABLE_PREFIX", ""},
+		{"notices", "CHARGE_LEASE", "60s"},
+		{"notices", "NOTICES_VISIBILITY", "120s"},
+		{"notices", "TOSS_API_URL", "http://api.tosspayments.com"},
 	} {
 		t.Run(c.function+"/"+c.name, func(t *testing.T) {
 			all := functions(t)
