@@ -114,7 +114,11 @@ func TestAReminderThatCannotBeWordedIsNoOutage(t *testing.T) {
 	email := &way{name: "email", reaches: true}
 	r := due()
 	r.Amount = money.Of(1, "XXX")
-	err := courier(&bytes.Buffer{}, email).Tell(t.Context(), r)
+	var log bytes.Buffer
+	err := courier(&log, email).Tell(t.Context(), r)
+	if !strings.Contains(log.String(), "alarm=true") {
+		t.Errorf("the log is %q, want that a person is needed", log.String())
+	}
 	if err == nil || errors.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "minji-premium") || len(email.told) > 0 {
 		t.Errorf("told %d with error %v, want none, and an error that names the subscription", len(email.told), err)
 	}

@@ -81,6 +81,7 @@ func (c Courier) Tell(ctx context.Context, r Reminder) error {
 	}
 	message, err := Compose(r)
 	if err != nil {
+		c.Log.ErrorContext(ctx, "A reminder cannot be put into words.", "subscription", r.SubscriptionID, "alarm", true, "error", err.Error())
 		return fmt.Errorf("reminder: of subscription %q: %w", r.SubscriptionID, err)
 	}
 	told, failures := 0, []error(nil)
