@@ -17,14 +17,17 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"grantline/infra/sim/apple"
 	"grantline/infra/sim/appsintoss"
+	"grantline/infra/sim/dodo"
 	"grantline/infra/sim/stage"
 	"grantline/infra/sim/toss"
 )
@@ -45,6 +48,12 @@ type Options struct {
 	Dir string
 	// Log gets a line for each call; nil keeps none.
 	Log io.Writer
+	// Webhooks is the origin that webhooks are sent to, such as http://127.0.0.1:3000; ""
+	// sends none. It is on loopback, as the simulators are.
+	Webhooks string
+	// At has do called at an instant of Now's clock; see stage.Options. A clock that can be
+	// moved needs it.
+	At func(key string, at time.Time, do func(ctx context.Context))
 }
 
 // Server is a running set of simulators.
@@ -52,6 +61,7 @@ type Server struct {
 	Toss       *toss.Simulator
 	AppsInToss *appsintoss.Simulator
 	Apple      *apple.Simulator
+	Dodo       *dodo.Simulator
 
 	listener *splitter
 	plain    *http.Server
@@ -82,6 +92,9 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkWebhooks(o.Webhooks); err != nil {
+		return nil, err
+	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("sim: %w", err)
@@ -90,8 +103,14 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if o.Log != nil {
 		lines = &oneAtATime{to: o.Log}
 	}
-	each := stage.Options{Now: o.Now, Seed: o.Seed, Unkind: o.Unkind, Log: lines}
-	s := &Server{Toss: toss.New(each), AppsInToss: appsintoss.New(each), Apple: apple.New(each), listener: split(listener)}
+	s := &Server{listener: split(listener)}
+	options := func(provider string) stage.Options {
+		return stage.Options{
+			Now: o.Now, Seed: o.Seed, Unkind: o.Unkind, Log: lines, At: o.At, Webhooks: o.Webhooks, Base: s.URL() + "/" + provider,
+		}
+	}
+	s.Toss, s.AppsInToss = toss.New(options("toss")), appsintoss.New(options("appsintoss"))
+	s.Apple, s.Dodo = apple.New(options("apple")), dodo.New(options("dodo"))
 	if err := s.writeEnv(o.Dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("sim: %w", err), listener.Close(), s.removeFiles())
 	}
@@ -126,6 +145,19 @@ func loopback(address string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
+// checkWebhooks lets through an origin on this machine.
+func checkWebhooks(origin string) error {
+	if origin == "" {
+		return nil
+	}
+	u, err := url.Parse(origin)
+	if err != nil || u.Scheme != "http" || u.Path != "" || u.RawQuery != "" || u.User != nil {
+		return fmt.Errorf("sim: webhooks to %q: want an origin such as http://127.0.0.1:3000", origin)
+	}
+	_, err = loopback(net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "80")))
+	return err
+}
+
 // URL is where the simulators are, without a slash at its end.
 func (s *Server) URL() string { return "http://" + s.listener.Addr().String() }
 
@@ -151,6 +183,9 @@ func (s *Server) writeEnv(dir string) error {
 		"TOSS_API_URL":          s.URL() + "/toss",
 		"TOSS_SECRET_KEY":       s.Toss.SecretKey(),
 		"APPS_IN_TOSS_API_URL":  "https://" + s.listener.Addr().String() + "/appsintoss",
+		"DODO_API_URL":          s.URL() + "/dodo",
+		"DODO_API_KEY":          s.Dodo.Key(),
+		"DODO_WEBHOOK_SECRETS":  strings.Join(s.Dodo.Secrets(), ","),
 		"APPLE_API_URL":         s.URL() + "/apple",
 		"APPLE_SANDBOX_API_URL": s.URL() + "/apple/sandbox",
 		"APPLE_BUNDLE_IDS":      apple.BundleID,
@@ -192,7 +227,7 @@ func (s *Server) removeFiles() error {
 
 // providers are the simulators by the first part of their paths.
 func (s *Server) providers() map[string]provider {
-	return map[string]provider{"toss": s.Toss, "appsintoss": s.AppsInToss, "apple": s.Apple}
+	return map[string]provider{"toss": s.Toss, "appsintoss": s.AppsInToss, "apple": s.Apple, "dodo": s.Dodo}
 }
 
 // Close stops the simulators, drops the calls that hang, and removes the files.

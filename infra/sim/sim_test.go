@@ -95,13 +95,13 @@ func TestEnvironmentHasExactlyWhatTheProductReads(t *testing.T) {
 	env := server.Env()
 	want := strings.Fields(`APPLE_API_URL APPLE_APP_ID APPLE_BUNDLE_IDS APPLE_ISSUER_ID APPLE_KEY_ID APPLE_PRIVATE_KEY APPLE_REVOCATION
 		APPLE_ROOT_CERTIFICATES APPLE_SANDBOX_API_URL APPS_IN_TOSS_API_URL APPS_IN_TOSS_CA APPS_IN_TOSS_CERTIFICATE APPS_IN_TOSS_KEY
-		TOSS_API_URL TOSS_SECRET_KEY`)
+		DODO_API_KEY DODO_API_URL DODO_WEBHOOK_SECRETS TOSS_API_URL TOSS_SECRET_KEY`)
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(env))); diff != "" {
 		t.Errorf("names differ (-want +got):\n%s", diff)
 	}
 	host := strings.TrimPrefix(server.URL(), "http://")
 	for name, want := range map[string]string{
-		"TOSS_API_URL": "http://" + host + "/toss", "APPS_IN_TOSS_API_URL": "https://" + host + "/appsintoss",
+		"TOSS_API_URL": "http://" + host + "/toss", "DODO_API_URL": "http://" + host + "/dodo", "APPS_IN_TOSS_API_URL": "https://" + host + "/appsintoss",
 		"APPLE_API_URL": "http://" + host + "/apple", "APPLE_SANDBOX_API_URL": "http://" + host + "/apple/sandbox",
 		"APPLE_BUNDLE_IDS": "com.example.app", "APPLE_REVOCATION": "off",
 	} {
@@ -148,6 +148,17 @@ func TestOnlyLoopbackIsBound(t *testing.T) {
 	if _, err := sim.Start(t.Context(), sim.Options{Unkind: 101}); err == nil {
 		t.Error("unkind 101: got it running, want it refused")
 	}
+}
+
+func TestWebhooksLeaveThisMachineNever(t *testing.T) {
+	for _, origin := range []string{"http://example.com", "http://192.0.2.1:80", "https://127.0.0.1:3000", "127.0.0.1:3000", "http://127.0.0.1:3000/x", "http://a@127.0.0.1:3000"} {
+		server, err := sim.Start(t.Context(), sim.Options{Webhooks: origin})
+		if err == nil {
+			server.Close()
+			t.Errorf("%q: got it running, want it refused", origin)
+		}
+	}
+	start(t, sim.Options{Webhooks: "http://localhost:3000"})
 }
 
 func TestOnePortServesPlainAndMutualTLS(t *testing.T) {
@@ -272,12 +283,44 @@ func controls(t *testing.T, server *sim.Server) (list []struct {
 	return list
 }
 
+// callDodo makes a call with the key of the environment.
+func callDodo(t *testing.T, server *sim.Server, method, path, body string) map[string]any {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, server.Env()["DODO_API_URL"]+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+server.Env()["DODO_API_KEY"])
+	r.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var out map[string]any
+	if err := json.NewDecoder(response.Body).Decode(&out); err != nil || response.StatusCode != 200 {
+		t.Fatalf("%s %s: got %d %v %v, want 200", method, path, response.StatusCode, out, err)
+	}
+	return out
+}
+
+// mandate makes a subscription that waits for its customer, and gives its id.
+func mandate(t *testing.T, server *sim.Server) string {
+	t.Helper()
+	post(t, server.URL()+"/_sim/dodo/settings", "perMinute=0&perSecond=0")
+	made := callDodo(t, server, "POST", "/subscriptions", `{"product_id":"prod_1","quantity":1,"billing":{"country":"US"},
+		"customer":{"email":"park@example.com"},"payment_link":true,"on_demand":{"mandate_only":true}}`)
+	return made["subscription_id"].(string)
+}
+
 func TestEachControlIsListedAndDocumentedAndItsExampleWorks(t *testing.T) {
 	server := start(t, sim.Options{})
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Some examples are about something that has to exist.
+	post(t, server.URL()+"/_sim/toss/pay", "orderId=order-1&amount=4900")
 	list := controls(t, server)
 	if len(list) < 20 {
 		t.Errorf("got %d controls, want 20 or more", len(list))
@@ -288,6 +331,13 @@ func TestEachControlIsListedAndDocumentedAndItsExampleWorks(t *testing.T) {
 		case "appsintoss.status": // about an order that has to exist
 			_, order := post(t, server.URL()+"/_sim/appsintoss/order", "sku=gems-100")
 			example = `{"orderId":"` + order["orderId"].(string) + `","status":"REFUNDED"}`
+		case "dodo.approve", "dodo.fail-approval":
+			mandate(t, server)
+		case "dodo.hold", "dodo.cancel", "dodo.expire", "dodo.pay", "dodo.refund", "dodo.update-payment-method":
+			made := mandate(t, server)
+			post(t, server.URL()+"/_sim/dodo/approve", "email=park@example.com")
+			post(t, server.URL()+"/_sim/dodo/pay", "email=park@example.com&amount=999&orderId=order-1")
+			callDodo(t, server, "POST", "/subscriptions/"+made+"/update-payment-method", `{"type":"new"}`)
 		case "apple.refund":
 			_, bought := post(t, server.URL()+"/_sim/apple/buy", "productId=com.example.gems100")
 			example = `{"transactionId":"` + bought["transactionId"].(string) + `"}`
@@ -350,7 +400,7 @@ func TestUnkindIsSetForAll(t *testing.T) {
 		response.Body.Close()
 		return response.StatusCode == 401
 	}
-	for _, p := range []string{"/toss/unkind", "/appsintoss/unkind", "/unkind"} {
+	for _, p := range []string{"/toss/unkind", "/dodo/unkind", "/appsintoss/unkind", "/unkind"} {
 		if status, got := post(t, server.URL()+"/_sim"+p, "percent=0"); status != 200 {
 			t.Errorf("%s: got %d %v, want 200", p, status, got)
 		}

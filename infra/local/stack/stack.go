@@ -156,6 +156,7 @@ func (s *Stack) start(ctx context.Context) (err error) {
 	}
 	s.sim, err = sim.Start(s.ctx, sim.Options{
 		Addr: fmt.Sprintf("127.0.0.1:%d", o.SimPort), Unkind: o.Unkind, Now: s.clock.Now, Dir: s.folder,
+		Webhooks: s.URL(), At: s.later,
 	})
 	if err != nil {
 		return taken(err, o.SimPort, "GRANTLINE_SIM_PORT")
@@ -175,6 +176,15 @@ func (s *Stack) start(ctx context.Context) (err error) {
 	s.followClock()
 	s.ready.Store(true)
 	return nil
+}
+
+// later puts what a provider does of itself on the agenda, so that a moved clock comes to
+// each thing at its own instant: an outcome, a webhook, the next attempt of one.
+func (s *Stack) later(key string, at time.Time, do func(ctx context.Context)) {
+	s.agenda.Hold(key, at, func(ctx context.Context) error {
+		do(ctx)
+		return nil
+	})
 }
 
 // prepare has tables, queues and binaries made, side by side.

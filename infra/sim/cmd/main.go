@@ -1,8 +1,9 @@
 // Command cmd serves the simulators by themselves, prints the environment that points a
 // program at them, and runs until it is interrupted.
 //
-// GRANTLINE_SIM_PORT is the port, 4000 unless set; SIM_UNKIND the percentage of calls that
-// go wrong of themselves, 5 unless set.
+// GRANTLINE_SIM_PORT is the port, 4000 unless set; SIM_UNKIND the percentage of calls and
+// webhooks that go wrong of themselves, 5 unless set; SIM_WEBHOOKS the origin that webhooks
+// are sent to, none unless set.
 package main
 
 import (
@@ -41,6 +42,7 @@ func run(ctx context.Context) error {
 	}
 	server, err := sim.Start(ctx, sim.Options{
 		Addr: "127.0.0.1:" + strconv.Itoa(port), Unkind: unkind, Now: clock.System().Now, Log: os.Stderr,
+		Webhooks: os.Getenv("SIM_WEBHOOKS"),
 	})
 	if err != nil {
 		return err

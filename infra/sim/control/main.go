@@ -3,6 +3,7 @@
 //	go run ./infra/sim/control toss.decline code=REJECT_CARD_PAYMENT count=1
 //	go run ./infra/sim/control unkind percent=0
 //	go run ./infra/sim/control toss.effects after=12
+//	go run ./infra/sim/control dodo.webhooks
 //	go run ./infra/sim/control
 //
 // The last one lists what can be made to happen. Names may be in any case and the event
@@ -44,7 +45,7 @@ func run(ctx context.Context, base string, arguments []string, out io.Writer) er
 	path := base + "/_sim/" + strings.ReplaceAll(event, ".", "/")
 	method, body := http.MethodPost, fields.Encode()
 	list := event == ""
-	if list || strings.HasSuffix(event, ".effects") {
+	if list || strings.HasSuffix(event, ".effects") || strings.HasSuffix(event, ".webhooks") {
 		method, path, body = http.MethodGet, path+"?"+body, ""
 	}
 	request, err := http.NewRequestWithContext(ctx, method, path, strings.NewReader(body))

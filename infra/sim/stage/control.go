@@ -41,7 +41,7 @@ func On[T any](event, does string, example any, do func(T) (any, error)) Control
 // Common are the controls that each provider has. Calm gives the provider a chance to
 // forget its own scripted outcomes along with the faults.
 func (s *Stage) Common(calm func()) []Control {
-	return []Control{
+	controls := []Control{
 		On("fault", "Makes the next count calls of an endpoint go wrong: before or after the effect, by hang, reset or 500, or just late. Endpoints: "+strings.Join(s.endpoints, ", ")+".",
 			Fault{Endpoint: s.endpoints[0], When: After, How: Hang, Count: 1},
 			func(f Fault) (any, error) { return nil, s.Script(f) }),
@@ -50,10 +50,17 @@ func (s *Stage) Common(calm func()) []Control {
 		On("calm", "Forgets every scripted fault and outcome that has not happened yet; leaves effects and settings.",
 			struct{}{}, func(struct{}) (any, error) {
 				s.faults.Clear()
+				if s.hooks != nil {
+					s.hooks.fates.Clear()
+				}
 				calm()
 				return nil, nil
 			}),
 	}
+	if s.hooks != nil {
+		controls = append(controls, s.hooks.controls()...)
+	}
+	return controls
 }
 
 // Percent is the body of the control unkind.
@@ -62,35 +69,41 @@ type Percent struct {
 }
 
 // Panel serves the controls of a provider below its own path: POST /<event>, and
-// GET /effects with ?after=, which answers {"effects":[…],"next"?}.
+// GET /effects with ?after=, which answers {"effects":[…],"next"?}; where webhooks are sent
+// GET /webhooks too, which answers {"webhooks":[…],"next"?}.
 func (s *Stage) Panel(controls []Control) http.Handler {
 	mux := http.NewServeMux()
 	for _, control := range controls {
 		mux.Handle("POST /"+control.Event, control)
 	}
-	mux.HandleFunc("GET /effects", func(w http.ResponseWriter, r *http.Request) {
-		var after int64
-		if text := r.URL.Query().Get("after"); text != "" {
-			var err error
-			if after, err = strconv.ParseInt(text, 10, 64); err != nil || after < 0 {
-				Refuse(w, http.StatusBadRequest, errors.New("after: the sequence of the last effect seen"))
-				return
-			}
-		}
-		page := struct {
-			Effects []Effect `json:"effects"`
-			Next    int64    `json:"next,omitempty"`
-		}{Effects: s.Effects(after)}
-		if len(page.Effects) > maxEffects {
-			page.Effects = page.Effects[:maxEffects]
-			page.Next = page.Effects[maxEffects-1].Sequence
-		}
-		Write(w, JSON(http.StatusOK, page))
-	})
+	mux.HandleFunc("GET /effects", func(w http.ResponseWriter, r *http.Request) { writeLog(w, r, "effects", s.Effects) })
+	if s.hooks != nil {
+		mux.HandleFunc("GET /webhooks", func(w http.ResponseWriter, r *http.Request) { writeLog(w, r, "webhooks", s.Deliveries) })
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		Refuse(w, http.StatusNotFound, fmt.Errorf("%s has no such control; GET /_sim/ lists them", s.provider))
 	})
 	return mux
+}
+
+// writeLog answers a page of a log, whose entries are numbered from 1.
+func writeLog[T any](w http.ResponseWriter, r *http.Request, name string, read func(after int64) []T) {
+	var after int64
+	if text := r.URL.Query().Get("after"); text != "" {
+		var err error
+		if after, err = strconv.ParseInt(text, 10, 64); err != nil || after < 0 {
+			Refuse(w, http.StatusBadRequest, errors.New("after: the sequence of the last entry seen"))
+			return
+		}
+	}
+	page := map[string]any{}
+	entries := read(after)
+	if len(entries) > maxEffects {
+		entries = entries[:maxEffects]
+		page["next"] = after + maxEffects
+	}
+	page[name] = entries
+	Write(w, JSON(http.StatusOK, page))
 }
 
 // ServeHTTP does what the control does.

@@ -19,6 +19,11 @@ type Effect struct {
 	Status        string    `json:"status,omitempty"`
 	TransactionID string    `json:"transactionId,omitempty"`
 	Environment   string    `json:"environment,omitempty"`
+
+	SubscriptionID string `json:"subscriptionId,omitempty"`
+	RefundID       string `json:"refundId,omitempty"`
+	Tax            int64  `json:"tax,omitempty"`    // the part of Amount that is tax
+	Origin         string `json:"origin,omitempty"` // who made it happen, where it was not the API: control, customer
 }
 
 // Record appends an effect; its sequence and instant are the stage's.

@@ -5,6 +5,7 @@
 package stage
 
 import (
+	"context"
 	cryptorand "crypto/rand"
 	"encoding/binary"
 	"encoding/json"
@@ -37,6 +38,15 @@ type Options struct {
 	HangLimit time.Duration
 	// Log gets a line for each call, without secrets; nil keeps none.
 	Log io.Writer
+	// At has do called at an instant of Now's clock, later than its own return; what comes
+	// under the same key replaces what is waiting. Nil waits for it in real time.
+	At func(key string, at time.Time, do func(ctx context.Context))
+	// Webhooks is the origin that webhooks are sent to, without a slash at its end; ""
+	// sends none.
+	Webhooks string
+	// Base is the address that the provider is served under, for links that it hands out;
+	// "" takes the host of the request.
+	Base string
 }
 
 // Stage holds what one provider did and how it shall go wrong. Its methods may be called
@@ -49,10 +59,13 @@ type Stage struct {
 	faults    Script[Fault]
 	closed    chan struct{}
 	closing   sync.Once
+	agenda    agenda
+	hooks     *Pump // nil unless Sends was called
 
 	mu      sync.Mutex
 	ids     *rand.ChaCha8
 	dice    *rand.Rand
+	fates   *rand.Rand // of webhooks
 	unkind  int
 	effects []Effect
 }
@@ -82,6 +95,8 @@ func New(provider string, endpoints []string, broken Answer, o Options) *Stage {
 	}
 	seed[31] ^= 0xff // faults have a stream of their own: drawing an id moves no fault
 	s.dice = rand.New(rand.NewChaCha8(seed))
+	seed[30] ^= 0xff // and so have webhooks
+	s.fates = rand.New(rand.NewChaCha8(seed))
 	s.unkind = min(max(o.Unkind, 0), 100)
 	return s
 }
@@ -218,5 +233,19 @@ func (s *Stage) note(call Call, status int, fault Fault) {
 	_, _ = fmt.Fprintln(s.options.Log, line.String())
 }
 
-// Close ends every wait: what hangs is dropped, what pauses goes on.
-func (s *Stage) Close() { s.closing.Do(func() { close(s.closed) }) }
+// Origin is where the provider is served, as seen by r.
+func (s *Stage) Origin(r *http.Request) string {
+	if s.options.Base != "" {
+		return s.options.Base
+	}
+	return "http://" + r.Host
+}
+
+// Close ends every wait: what hangs is dropped, what pauses goes on, what was to be done
+// later is not.
+func (s *Stage) Close() {
+	s.closing.Do(func() {
+		close(s.closed)
+		s.agenda.close()
+	})
+}

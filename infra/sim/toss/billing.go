@@ -138,19 +138,25 @@ func (s *Simulator) charge(q *query) stage.Answer {
 		return refusal(decline.Code, status, q.english)
 	}
 	payment := s.newPayment(q.shop, in, requested)
-	payment.approve(approved)
 	q.shop.orders[in.OrderID] = &order{payment: payment}
-	q.shop.payments[payment.PaymentKey] = payment
-	s.stage.Record(stage.Effect{
-		Kind: "charged", OrderID: in.OrderID, Amount: in.Amount, Currency: "KRW",
-		PaymentKey: payment.PaymentKey, BillingKey: key, CustomerKey: in.CustomerKey,
-	})
+	s.take(q.shop, payment, approved, key, "")
 	if declined {
 		return refusal(decline.Code, decline.Status, q.english)
 	}
 	answer := stage.JSON(http.StatusOK, payment)
 	answer.Hang = in.Amount%1000 == 503
 	return answer
+}
+
+// take approves a payment. The caller holds mu.
+func (s *Simulator) take(shop *shop, p *Payment, approved time.Time, key, origin string) {
+	p.approve(approved)
+	shop.payments[p.PaymentKey] = p
+	s.book(shop, p, *p.LastTransactionKey, p.TotalAmount, false, approved)
+	s.stage.Record(stage.Effect{
+		Kind: "charged", OrderID: p.OrderID, Amount: p.TotalAmount, Currency: "KRW",
+		PaymentKey: p.PaymentKey, BillingKey: key, CustomerKey: p.customerKey, Origin: origin,
+	})
 }
 
 // decline says whether a charge is declined: by a control, else by the amount's last
@@ -295,6 +301,7 @@ func (s *Simulator) remove(q *query) stage.Answer {
 	}
 	issued.removed = true
 	s.stage.Record(stage.Effect{Kind: "keyDeleted", BillingKey: key, CustomerKey: issued.customerKey})
+	s.forgotten(q.shop, key)
 	return stage.Answer{Status: http.StatusOK}
 }
 

@@ -60,6 +60,7 @@ var codes = map[string]int{
 	"USER_ACCOUNT_ON_HOLD":        400,
 	"NOT_FOUND":                   404,
 	"NOT_FOUND_PAYMENT":           404,
+	"INVALID_TRANSACTION_KEY":     400, // of a page of the statement
 
 	// It was done before.
 	"ALREADY_PROCESSED_PAYMENT": 400,

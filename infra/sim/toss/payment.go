@@ -52,6 +52,8 @@ type Payment struct {
 	Method              string         `json:"method"`
 	Version             string         `json:"version"`
 	Added               map[string]any `json:"addedWithoutAVersion"`
+
+	customerKey string
 }
 
 type card struct {
@@ -116,7 +118,8 @@ func (s *Simulator) newPayment(shop *shop, in chargeRequest, requested time.Time
 			ApproveNo: "00000000", CardType: "신용", OwnerType: "개인", AcquireStatus: "READY",
 			ReceiptURL: receipt, Amount: in.Amount,
 		},
-		Added: map[string]any{"kind": "simulated", "list": []int{1, 2}},
+		Added:       map[string]any{"kind": "simulated", "list": []int{1, 2}},
+		customerKey: in.CustomerKey,
 	}
 	p.tax()
 	return p
@@ -171,6 +174,7 @@ func (s *Simulator) cancel(q *query) stage.Answer {
 		CancelReason     *string     `json:"cancelReason"`
 		CancelAmount     json.Number `json:"cancelAmount"`
 		RefundableAmount json.Number `json:"refundableAmount"`
+		TaxFreeAmount    json.Number `json:"taxFreeAmount"`
 	}
 	if !q.decode(&in) || in.CancelReason == nil || *in.CancelReason == "" || utf8.RuneCountInString(*in.CancelReason) > 200 {
 		return q.refuse("INVALID_REQUEST")
@@ -179,19 +183,17 @@ func (s *Simulator) cancel(q *query) stage.Answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := q.shop.payments[q.PathValue("paymentKey")]
-	switch {
-	case p == nil:
+	if p == nil {
 		return q.refuse("NOT_FOUND_PAYMENT")
-	case p.Status == "CANCELED":
-		return q.refuse("ALREADY_CANCELED_PAYMENT")
-	case p.Status != "DONE" && p.Status != "PARTIAL_CANCELED":
-		return q.refuse("NOT_CANCELABLE_PAYMENT")
 	}
-	amount, refundable := p.BalanceAmount, p.BalanceAmount
+	if code := cancelable(p); code != "" {
+		return q.refuse(code)
+	}
+	amount, refundable, taxFree := p.BalanceAmount, p.BalanceAmount, int64(0)
 	for _, field := range []struct {
 		text json.Number
 		to   *int64
-	}{{in.CancelAmount, &amount}, {in.RefundableAmount, &refundable}} {
+	}{{in.CancelAmount, &amount}, {in.RefundableAmount, &refundable}, {in.TaxFreeAmount, &taxFree}} {
 		if field.text == "" {
 			continue
 		}
@@ -208,22 +210,51 @@ func (s *Simulator) cancel(q *query) stage.Answer {
 		return q.refuse("NOT_CANCELABLE_AMOUNT")
 	case amount < p.TotalAmount && !p.IsPartialCancelable:
 		return q.refuse("NOT_ALLOWED_PARTIAL_REFUND")
+	case taxFree > min(amount, p.TaxFreeAmount):
+		return q.refuse("INVALID_REQUEST")
 	}
+	if r, ok := s.refusals.Take(func(r CancelRefusal) bool {
+		return fits(r.PaymentKey, p.PaymentKey) && fits(r.OrderID, p.OrderID)
+	}); ok {
+		return refusal(r.Code, r.Status, q.english)
+	}
+	s.giveBack(q.shop, p, amount, taxFree, *in.CancelReason, "")
+	return stage.JSON(http.StatusOK, p)
+}
+
+// cancelable says with which code a cancel is refused whatever it is, "" if it is not.
+func cancelable(p *Payment) string {
+	switch p.Status {
+	case "CANCELED":
+		return "ALREADY_CANCELED_PAYMENT"
+	case "DONE", "PARTIAL_CANCELED":
+		return ""
+	default:
+		return "NOT_CANCELABLE_PAYMENT"
+	}
+}
+
+// giveBack cancels an amount that there is. The caller holds mu.
+func (s *Simulator) giveBack(shop *shop, p *Payment, amount, taxFree int64, reason, origin string) {
 	// What was cancelled in parts stays PARTIAL_CANCELED even when nothing is left.
 	p.Status = "PARTIAL_CANCELED"
 	if amount == p.TotalAmount {
 		p.Status = "CANCELED"
 	}
 	p.BalanceAmount -= amount
-	p.TaxFreeAmount = min(p.TaxFreeAmount, p.BalanceAmount)
+	p.TaxFreeAmount = min(p.TaxFreeAmount-taxFree, p.BalanceAmount)
 	p.TaxExemptionAmount = min(p.TaxExemptionAmount, p.BalanceAmount-p.TaxFreeAmount)
 	p.tax()
-	transaction := s.stage.Text(32, "0123456789ABCDEF")
+	now, transaction := s.stage.Now(), s.stage.Text(32, "0123456789ABCDEF")
 	p.LastTransactionKey = &transaction
 	p.Cancels = append(p.Cancels, cancellation{
-		TransactionKey: transaction, CancelReason: *in.CancelReason, CancelAmount: amount,
-		CanceledAt: s.stage.Now().In(seoul).Format(time.RFC3339), RefundableAmount: p.BalanceAmount, CancelStatus: "DONE",
+		TransactionKey: transaction, CancelReason: reason, CancelAmount: amount, TaxFreeAmount: taxFree,
+		CanceledAt: now.In(seoul).Format(time.RFC3339), RefundableAmount: p.BalanceAmount, CancelStatus: "DONE",
 	})
-	s.stage.Record(stage.Effect{Kind: "cancelled", OrderID: p.OrderID, Amount: amount, Currency: "KRW", PaymentKey: p.PaymentKey})
-	return stage.JSON(http.StatusOK, p)
+	s.book(shop, p, transaction, amount, true, now)
+	s.stage.Record(stage.Effect{
+		Kind: "cancelled", OrderID: p.OrderID, Amount: amount, Currency: "KRW", PaymentKey: p.PaymentKey,
+		CustomerKey: p.customerKey, TransactionID: transaction, Origin: origin,
+	})
+	s.cancelled(shop, p)
 }

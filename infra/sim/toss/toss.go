@@ -1,5 +1,5 @@
-// Package toss plays Toss Payments: billing keys, charges on them, look-ups, cancels and
-// the idempotency store in front of them. The one idea: it is as strict as the real one
+// Package toss plays Toss Payments: billing keys, charges on them, look-ups, cancels, the
+// statement of transactions, webhooks, and the idempotency store in front of it all. The one idea: it is as strict as the real one
 // where that is known, and where it is not known there is a switch, so that a client must
 // do right under either answer. Begin at New; see Simulator.Control for what can be made
 // to happen.
@@ -29,6 +29,7 @@ const (
 	Get       = "get"
 	GetOrder  = "get-order"
 	Cancel    = "cancel"
+	Statement = "transactions"
 	elsewhere = "elsewhere"
 )
 
@@ -45,6 +46,7 @@ type Simulator struct {
 	declines   stage.Script[Decline]
 	rejections stage.Script[Rejection]
 	limited    stage.Script[RateLimit]
+	refusals   stage.Script[CancelRefusal]
 
 	mu       sync.Mutex
 	settings Settings
@@ -61,18 +63,23 @@ type shop struct {
 	spent          map[string]bool // authKeys
 	orders         map[string]*order
 	payments       map[string]*Payment
+	rows           []row // in the order in which they happened
 }
 
 // New opens a simulator with a test shop and a live shop, both empty, under random keys.
 func New(o Options) *Simulator {
 	s := &Simulator{
-		stage: stage.New("toss", []string{Charge, Issue, Delete, Get, GetOrder, Cancel, elsewhere},
+		stage: stage.New("toss", []string{Charge, Issue, Delete, Get, GetOrder, Cancel, Statement, elsewhere},
 			refusal("FAILED_INTERNAL_SYSTEM_PROCESSING", 0, false), o),
 		mux:      http.NewServeMux(),
 		answered: map[tuple]*record{},
 		counted:  map[string]window{},
-		settings: Settings{DeclinedLookup: ptr("404"), Store5xx: ptr(false), DeclinedOrderReuse: ptr(true), ApprovalLag: ptr(stage.Duration(0)), PerMinute: ptr(0)},
+		settings: Settings{
+			DeclinedLookup: ptr("404"), Store5xx: ptr(false), DeclinedOrderReuse: ptr(true), ApprovalLag: ptr(stage.Duration(0)),
+			PerMinute: ptr(0), TransactionLag: ptr(stage.Duration(10 * time.Minute)), CancelRows: ptr("negative"),
+		},
 	}
+	s.stage.Sends(sender)
 	s.test, s.live = s.newShop("test"), s.newShop("live")
 	s.live.live = true
 	s.handle("POST /v1/billing/authorizations/issue", Issue, s.issue)
@@ -81,6 +88,7 @@ func New(o Options) *Simulator {
 	s.handle("GET /v1/payments/{paymentKey}", Get, s.get)
 	s.handle("GET /v1/payments/orders/{orderId}", GetOrder, s.getOrder)
 	s.handle("POST /v1/payments/{paymentKey}/cancel", Cancel, s.cancel)
+	s.handle("GET /v1/transactions", Statement, s.transactions)
 	s.handle("/", elsewhere, func(q *query) stage.Answer { return q.refuse("NOT_FOUND") })
 	return s
 }
@@ -109,6 +117,12 @@ func (s *Simulator) ClientKey() string { return s.test.client }
 
 // Effects is the log of what was done, oldest first.
 func (s *Simulator) Effects() []stage.Effect { return s.stage.Effects(0) }
+
+// Deliveries is the log of webhooks, oldest first.
+func (s *Simulator) Deliveries() []stage.Delivery { return s.stage.Deliveries(0) }
+
+// Webhook decides what becomes of the next webhooks.
+func (s *Simulator) Webhook(f stage.Fate) error { return s.stage.ScriptWebhook(f) }
 
 // Fault makes the next calls go wrong.
 func (s *Simulator) Fault(f stage.Fault) error { return s.stage.Script(f) }
