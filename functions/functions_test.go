@@ -178,7 +178,7 @@ func TestBadConfigurationStopsAFunctionAtItsStart(t *testing.T) {
 		{"dodo-webhook", "NOTICES_QUEUE_URL", "queue"},
 		{"notices", "TABLE_PREFIX", ""},
 		{"notices", "CHARGE_LEASE", "60s"},
-		{"notices", "NOTICES_VISIBILITY", "120s"},
+		{"notices", "NOTICES_VISIBILITY", "soon"},
 		{"notices", "TOSS_API_URL", "http://api.tosspayments.com"},
 	} {
 		t.Run(c.function+"/"+c.name, func(t *testing.T) {
