@@ -69,6 +69,10 @@
 // partition (1), and writes 8: the claim 1, the close 1, and 6 for subscription, head
 // and event in one transaction, which moves the index entry (2).
 //
+// A signed notice writes 2, for it is written down before the look and after it; one that
+// comes again after that writes none (the failed Insert costs 1). An unsigned one reads the
+// order (1), writes nothing where there is none, and else 2 under the order's id.
+//
 // # Conditions
 //
 //	Insert    attribute_not_exists(pk)
