@@ -17,6 +17,8 @@ const (
 	// pause is the least time between two looks that unsigned hints at one order can bring
 	// about. A customer knows the ids of its own orders, and could send them for ever.
 	pause = time.Minute
+	// skew is how far the clocks of two functions may be apart.
+	skew = time.Second
 	// mostTries bounds how often a write starts anew because another came between.
 	mostTries = 5
 	// shortPause is between two of them, once for the first and so on.
@@ -66,8 +68,8 @@ func (d *Desk) Receive(ctx context.Context, h Hint) error {
 	if err != nil || !look {
 		return err
 	}
-	applied, err := looker.LookAgain(ctx, h)
 	n.LookedAt = d.Clock.Now()
+	applied, err := looker.LookAgain(ctx, h)
 	switch {
 	case err != nil:
 		n.State, n.Detail = Received, fault.Code(err)
@@ -123,6 +125,8 @@ func (d *Desk) beginUnsigned(ctx context.Context, h Hint) (n Notice, item table.
 			return err
 		}
 		switch age := now.Sub(n.LookedAt); {
+		case n.State != Received && !h.At.IsZero() && h.At.Before(n.LookedAt.Add(-skew)):
+			return nil // a look that began after it came in has seen what it is about
 		case age >= pause || age < 0:
 			n, look = fresh, true
 			item, err = d.put(ctx, n, item)

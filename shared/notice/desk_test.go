@@ -107,9 +107,10 @@ func dodo(change ...func(*notice.Hint)) notice.Hint {
 	return h
 }
 
+// toss is an unsigned hint that does not say when it came in.
 func toss(id, order string) notice.Hint {
 	return notice.Hint{
-		Project: "default", Environment: "production", Provider: "toss", ID: id, Type: "PAYMENT_STATUS_CHANGED", At: start,
+		Project: "default", Environment: "production", Provider: "toss", ID: id, Type: "PAYMENT_STATUS_CHANGED",
 		Order: order, Payment: "payment-key-of-anybody",
 	}
 }
@@ -243,6 +244,32 @@ func TestFloodOfUnsignedHintsAtAKnownOrderIsOneRowAndOneLookAMinute(t *testing.T
 	if n := w.kept("toss", "gl_1"); n.State != notice.Applied || n.Payment != "" || n.Waiting != "t-3" {
 		t.Errorf("kept: got %+v, want applied, without a payment, t-3 waiting", n)
 	}
+}
+
+func TestUnsignedHintIsCoveredByALookThatBeganAfterItCameIn(t *testing.T) {
+	w := newWorld(t)
+	w.order("gl_1", tossOrder)
+	w.receive(toss("t-0", "gl_1"))
+	waiting, later := toss("t-1", "gl_1"), toss("t-2", "gl_1")
+	waiting.At, later.At = start.Add(10*time.Second), start.Add(8*time.Minute)
+	w.clock.at = waiting.At
+	w.comesAgain(waiting, "looked_just_now")
+	w.clock.at = later.At
+	w.receive(later)
+	w.looked(2)
+
+	w.clock.at = start.Add(8*time.Minute + 30*time.Second)
+	for range 8 { // nobody can keep it coming back until it is a dead letter
+		w.receive(waiting)
+	}
+	w.looked(2)
+
+	// A look that failed has seen nothing.
+	w.answer = func(notice.Hint) (bool, error) { return false, outage() }
+	failed := toss("t-3", "gl_1")
+	failed.At, w.clock.at = start.Add(time.Hour), start.Add(time.Hour)
+	w.comesAgain(failed, "gateway_unavailable")
+	w.comesAgain(waiting, "looked_just_now")
 }
 
 func TestUnsignedHintsAtOnceAreOneLook(t *testing.T) {

@@ -48,8 +48,8 @@ type Notice struct {
 	Order        string      `json:"order,omitempty"`
 	Subscription string      `json:"subscription,omitempty"`
 	State        State       `json:"state"`
-	Detail       string      `json:"detail,omitempty"` // code of the error of the last look
-	LookedAt     time.Time   `json:"lookedAt,omitzero"`
+	Detail       string      `json:"detail,omitempty"`  // code of the error of the last look
+	LookedAt     time.Time   `json:"lookedAt,omitzero"` // when the last look began
 	// Waiting is the hint that comes again, of an unsigned provider, because it came too
 	// soon after the last look.
 	Waiting string `json:"waiting,omitempty"`
