@@ -34,7 +34,9 @@ type shop struct {
 func newShop(t *testing.T, options toss.Options) *shop {
 	s := &shop{t: t}
 	s.now.Store(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC).Unix())
-	options.Now = func() time.Time { return time.Unix(s.now.Load(), 0) }
+	if options.Now == nil {
+		options.Now = func() time.Time { return time.Unix(s.now.Load(), 0) }
+	}
 	s.Simulator = toss.New(options)
 	s.server = httptest.NewServer(s.Simulator)
 	// A transport that keeps connections repeats a POST with a key of itself.
