@@ -159,7 +159,7 @@ func (g *Gateway) unprepared(ctx context.Context, r billing.Refunding, err error
 	g.unanswered(ctx, "look before a refund", r.OrderID, string(billing.NotMade), err)
 	refunded := billing.Refunded{Result: billing.NotMade, Code: codeOf(err)}
 	if u, ok := errors.AsType[unhad](err); ok {
-		refunded.Misconfigured = meaning(u.answer) == ours
+		refunded.Misconfigured, refunded.Busy = meaning(u.answer) == ours, meaning(u.answer) == busy
 	}
 	return refunded
 }
@@ -274,7 +274,7 @@ func unrefunded(a answer) billing.Refunded {
 	case ours:
 		return billing.Refunded{Result: billing.NotMade, Code: a.code, Misconfigured: true}
 	case busy:
-		return billing.Refunded{Result: billing.NotMade, Code: a.code}
+		return billing.Refunded{Result: billing.NotMade, Code: a.code, Busy: true}
 	case pending:
 		return billing.Refunded{Result: billing.NotMade, Code: a.code, Again: pendingWait}
 	case spent:

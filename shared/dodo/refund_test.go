@@ -125,7 +125,7 @@ func TestEveryCodeOfARefundHasItsOutcome(t *testing.T) {
 			"UNAUTHORIZED", "NOT_FOUND", "INVALID_REQUEST_BODY", "MERCHANT_NOT_LIVE", "LINE_ITEM_NOT_FOUND", "DUPLICATE_LINE_ITEMS_IN_REQUEST",
 		},
 		{Result: billing.NotMade, Again: 10 * time.Minute}: {"EXISTING_REFUND_REQUEST_PROCESSING"},
-		{Result: billing.NotMade}:                          {"TOO_MANY_REQUESTS"},
+		{Result: billing.NotMade, Busy: true}:              {"TOO_MANY_REQUESTS"},
 		{Result: billing.Unclear}:                          {"A_CODE_OF_TOMORROW", "SUBSCRIPTION_INACTIVE", "SUBSCRIPTION_EXPIRED", "INTERNAL_SERVER_ERROR"},
 	}
 	for wanted, codes := range table {
