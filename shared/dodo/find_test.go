@@ -13,7 +13,7 @@ import (
 	"grantline/shared/money"
 )
 
-// wanted is an Outcome, made briefly.
+// declined is a decline, made briefly.
 func declined(code string, class billing.Class) billing.Outcome {
 	return billing.Outcome{Result: billing.Refused, Code: code, Class: class}
 }
@@ -89,7 +89,7 @@ func TestFindSaysWhatBecameOfAPayment(t *testing.T) {
 	}
 }
 
-// The classes are those of the seed's six and of our reading of Dodo's failure codes.
+// Six codes are hard by Dodo's own word; the others are our reading of its table.
 func TestEveryDeclineHasItsClass(t *testing.T) {
 	for class, codes := range map[billing.Class]string{
 		billing.Hard: `DO_NOT_HONOR STOLEN_CARD LOST_CARD PICKUP_CARD FRAUDULENT AUTHENTICATION_FAILURE EXPIRED_CARD INCORRECT_NUMBER
