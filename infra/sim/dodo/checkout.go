@@ -75,7 +75,7 @@ func (s *Simulator) refuse(a *approval, code string) error {
 	return nil
 }
 
-var page = template.Must(template.New("checkout").Parse(`<!doctype html>
+var checkout = template.Must(template.New("checkout").Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Checkout (simulated)</title>
 <style>body{font:16px system-ui;max-width:26em;margin:4em auto;padding:0 1em}button{font:inherit;padding:.4em 1em}</style></head>
 <body><h1>Checkout (simulated)</h1>
@@ -109,7 +109,7 @@ func (s *Simulator) showPage(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Unlock()
 	var out bytes.Buffer
-	if err := page.Execute(&out, view); err != nil {
+	if err := checkout.Execute(&out, view); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}

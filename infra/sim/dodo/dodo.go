@@ -39,6 +39,7 @@ const (
 	LineItems     = "line-items"
 	Refunding     = "refund"
 	GetRefund     = "get-refund"
+	ListRefunds   = "list-refunds"
 	elsewhere     = "elsewhere"
 	rateRemaining = "X-RateLimit-Remaining"
 )
@@ -66,6 +67,7 @@ type Simulator struct {
 	refunds       map[string]*refund
 	ordered       []*payment           // in the order in which they were made
 	agreements    []*subscription      // likewise
+	refunded      []*refund            // likewise
 	pages         []*approval          // likewise
 	links         map[string]*approval // by token
 	calls         []time.Time          // that were let through in the last minute
@@ -75,7 +77,7 @@ type Simulator struct {
 func New(o Options) *Simulator {
 	s := &Simulator{
 		stage: stage.New("dodo",
-			[]string{Charge, Create, GetMandate, Patch, UpdateMethod, List, Get, LineItems, Refunding, GetRefund, elsewhere},
+			[]string{Charge, Create, GetMandate, Patch, UpdateMethod, List, Get, LineItems, Refunding, GetRefund, ListRefunds, elsewhere},
 			refusal("INTERNAL_SERVER_ERROR", ""), o),
 		mux:           http.NewServeMux(),
 		settings:      atStart(),
@@ -98,6 +100,7 @@ func New(o Options) *Simulator {
 	s.handle("GET /payments/{payment}", Get, s.get)
 	s.handle("GET /payments/{payment}/line-items", LineItems, s.lineItems)
 	s.handle("POST /refunds", Refunding, s.refund)
+	s.handle("GET /refunds", ListRefunds, s.listRefunds)
 	s.handle("GET /refunds/{refund}", GetRefund, s.getRefund)
 	s.handle("/", elsewhere, func(*query) stage.Answer { return refusal("NOT_FOUND", "no such endpoint") })
 	s.mux.HandleFunc("GET /checkout/{link}", s.showPage)

@@ -5,9 +5,6 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
-	"net/url"
-	"slices"
-	"strconv"
 	"time"
 
 	"grantline/infra/sim/stage"
@@ -197,67 +194,4 @@ func (s *Simulator) lineItems(q *query) stage.Answer {
 		"amount": p.total(), "items_id": p.subscription.product, "refundable_amount": p.total() - p.returned(), "tax": p.tax,
 		"description": nil, "name": p.subscription.product,
 	}}})
-}
-
-// list pages through payments by the documented filters alone; others, such as metadata,
-// are ignored. What was made a moment ago is not in it yet.
-func (s *Simulator) list(q *query) stage.Answer {
-	given := q.URL.Query()
-	number, size := 0, 10
-	for _, field := range []struct {
-		name string
-		to   *int
-		most int
-	}{{"page_number", &number, 1 << 20}, {"page_size", &size, 100}} {
-		if text := given.Get(field.name); text != "" {
-			n, err := strconv.Atoi(text)
-			if err != nil || n < 0 || n > field.most {
-				return refusal("INVALID_QUERY_PARAMS", field.name)
-			}
-			*field.to = n
-		}
-	}
-	wanted, wrong := filter(given)
-	if wrong != "" {
-		return refusal("INVALID_QUERY_PARAMS", wrong)
-	}
-	q.pause()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := s.stage.Now()
-	var found []*payment
-	for _, p := range s.ordered {
-		if !p.hidden && !p.shown.After(now) && wanted(p) && fits(given.Get("brand_id"), s.brand) {
-			found = append(found, p)
-		}
-	}
-	slices.SortStableFunc(found, func(a, b *payment) int { return a.created.Compare(b.created) })
-	if *s.settings.SortOrder == "desc" {
-		slices.Reverse(found)
-	}
-	from := min(number*size, len(found))
-	items := []object{}
-	for _, p := range found[from:min(from+size, len(found))] {
-		items = append(items, s.item(p))
-	}
-	return stage.JSON(http.StatusOK, object{"items": items})
-}
-
-// filter is what a list was asked for, or the name of what cannot be read.
-func filter(given url.Values) (func(*payment) bool, string) {
-	var bounds [2]time.Time
-	for i, name := range []string{"created_at_gte", "created_at_lte"} {
-		if text := given.Get(name); text != "" {
-			at, err := time.Parse(time.RFC3339, text)
-			if err != nil {
-				return nil, name
-			}
-			bounds[i] = at
-		}
-	}
-	return func(p *payment) bool {
-		return fits(given.Get("subscription_id"), p.subscription.id) && fits(given.Get("customer_id"), p.subscription.customer.ID) &&
-			fits(given.Get("status"), p.status) && fits(given.Get("currency"), p.currency) && fits(given.Get("product_id"), p.subscription.product) &&
-			(bounds[0].IsZero() || !p.created.Before(bounds[0])) && (bounds[1].IsZero() || !p.created.After(bounds[1]))
-	}, ""
 }

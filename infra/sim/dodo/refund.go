@@ -85,6 +85,7 @@ func (s *Simulator) giveBack(p *payment, amount int64, reason string, metadata m
 		metadata: metadata, created: now, origin: origin,
 	}
 	s.refunds[r.id] = r
+	s.refunded = append(s.refunded, r)
 	p.refunds, p.updated = append(p.refunds, r), now
 	switch r.status {
 	case succeeded, failed:

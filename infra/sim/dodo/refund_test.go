@@ -1,6 +1,7 @@
 package dodo_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +66,18 @@ func TestRefundIsOfAnItemOrOfAll(t *testing.T) {
 	if diff := cmp.Diff([]int64{1000, 110, 1640}, amounts); diff != "" {
 		t.Errorf("refunds differ (-want +got):\n%s", diff)
 	}
+	s.clock.Advance(time.Minute)
+	var listed []any
+	for page := range 2 {
+		got := s.call("GET", "/refunds?status=succeeded&page_size=2&created_at_gte=2026-03-01T00:00:00Z&page_number="+strconv.Itoa(page), nil)
+		for _, each := range got.body["items"].([]any) {
+			listed = append(listed, each.(fields)["amount"])
+		}
+	}
+	if diff := cmp.Diff([]any{1640.0, 110.0, 1000.0}, listed); diff != "" {
+		t.Errorf("list differs (-want +got):\n%s", diff)
+	}
+	s.want("bad page", s.call("GET", "/refunds?page_size=101", nil), 422, "INVALID_QUERY_PARAMS")
 	s.want("unknown refund", s.call("GET", "/refunds/x", nil), 404, "NOT_FOUND")
 }
 
