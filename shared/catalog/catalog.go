@@ -62,13 +62,18 @@ const (
 
 // Plan is an agreement that we charge for ourselves.
 type Plan struct {
-	ID          string         `json:"id"`
-	Gateway     string         `json:"gateway"` // toss or dodo
-	Entitlement string         `json:"entitlement"`
-	Name        string         `json:"name"` // on the customer's statement; at most 100 characters
-	Price       money.Amount   `json:"price"`
-	TaxFree     int64          `json:"tax_free,omitempty"` // the part of the price without VAT
-	Cycle       schedule.Cycle `json:"cycle"`
+	ID      string `json:"id"`
+	Gateway string `json:"gateway"` // toss or dodo
+	// Entitlement is what it opens while it is paid; a plan on demand may open nothing.
+	Entitlement string `json:"entitlement,omitempty"`
+	// Product is the gateway's id of what is sold; Dodo Payments needs one.
+	Product string `json:"product,omitempty"`
+	// OnDemand has neither price nor cycle: it is charged when the company asks.
+	OnDemand bool           `json:"on_demand,omitempty"`
+	Name     string         `json:"name"` // on the customer's statement; at most 100 characters
+	Price    money.Amount   `json:"price,omitzero"`
+	TaxFree  int64          `json:"tax_free,omitempty"` // the part of the price without VAT
+	Cycle    schedule.Cycle `json:"cycle,omitzero"`
 	// Zone of the wall on which its dates are counted. Toss's plans default to
 	// Asia/Seoul, Dodo's to UTC.
 	Zone string `json:"zone,omitempty"`
@@ -181,20 +186,29 @@ func (c *Catalog) addPlan(p Plan) error {
 	if p.Zone == "" {
 		p.Zone = standard
 	}
-	if _, err := schedule.New(time.Unix(0, 0), p.Zone, p.Cycle); err != nil {
+	if _, err := schedule.Zone(p.Zone); err != nil {
 		return err
 	}
-	if err := p.Price.Valid(); err != nil {
-		return err
+	if !p.OnDemand {
+		if _, err := schedule.New(time.Unix(0, 0), p.Zone, p.Cycle); err != nil {
+			return err
+		}
+		if err := p.Price.Valid(); err != nil {
+			return err
+		}
 	}
 	switch {
-	case p.Gateway == "toss" && (p.Price.Currency != "KRW" || p.Price.Units < 100):
+	case p.OnDemand && (p.Price != money.Amount{} || p.Cycle != schedule.Cycle{} || p.TaxFree != 0):
+		return errors.New("a plan on demand has neither price nor cycle")
+	case p.Gateway == "dodo" && !identifier.MatchString(p.Product):
+		return errors.New("Dodo Payments needs its product's id")
+	case p.Gateway == "toss" && !p.OnDemand && (p.Price.Currency != "KRW" || p.Price.Units < 100):
 		return errors.New("Toss Payments charges cards 100 KRW or more")
 	case p.TaxFree < 0 || p.TaxFree > p.Price.Units:
 		return errors.New("tax_free is a part of the price")
 	case p.Name == "" || len([]rune(p.Name)) > 100:
 		return errors.New("its name should have 1 to 100 characters")
-	case p.Entitlement == "":
+	case p.Entitlement == "" && !p.OnDemand:
 		return errors.New("it opens no entitlement")
 	case p.AfterLastAttempt != Unpaid && p.AfterLastAttempt != Cancelled:
 		return fmt.Errorf("after_last_attempt should be %q or %q", Unpaid, Cancelled)

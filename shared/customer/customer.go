@@ -58,6 +58,11 @@ type head struct {
 		Day   string `json:"day,omitempty"`
 		Count int    `json:"count,omitempty"`
 	} `json:"tests,omitzero"`
+	// Retry is the subscription whose declined charge is being tried again.
+	Retry struct {
+		Subscription string    `json:"subscription,omitempty"`
+		Until        time.Time `json:"until,omitzero"`
+	} `json:"retry,omitzero"`
 }
 
 // Customer is one customer as read, and what is to be written about it.
@@ -206,6 +211,36 @@ func (c *Customer) Set(s entitlement.Source) {
 		return
 	}
 	c.head.Sources = append(c.head.Sources, s)
+}
+
+// Replace records what a purchase or subscription gives now, in place of all that it gave
+// before, whatever that was called.
+func (c *Customer) Replace(s entitlement.Source) {
+	before := func(o entitlement.Source) bool {
+		return o.Kind == s.Kind && o.Provider == s.Provider && o.Ref == s.Ref && o.Entitlement != s.Entitlement
+	}
+	c.head.Sources = slices.DeleteFunc(c.head.Sources, before)
+	c.Set(s)
+}
+
+// Retrying says whether a retry of another subscription of the customer's may be under
+// way, and until when.
+func (c *Customer) Retrying(subscription string, now time.Time) (until time.Time, other bool) {
+	r := c.head.Retry
+	return r.Until, r.Subscription != "" && r.Subscription != subscription && r.Until.After(now)
+}
+
+// Retry takes the customer's one turn for a retry.
+func (c *Customer) Retry(subscription string, until time.Time) {
+	c.headed = true
+	c.head.Retry.Subscription, c.head.Retry.Until = subscription, until
+}
+
+// Retried gives the turn back, if the subscription has it.
+func (c *Customer) Retried(subscription string) {
+	if c.head.Retry.Subscription == subscription {
+		c.Retry("", time.Time{})
+	}
 }
 
 // Drop forgets a source that never gave anything.

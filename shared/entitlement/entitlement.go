@@ -23,12 +23,18 @@ const (
 	Expired State = "expired"
 )
 
+// Kinds of a source.
+const (
+	KindPurchase     = "purchase"
+	KindSubscription = "subscription"
+)
+
 // Source is one purchase's or subscription's word.
 type Source struct {
-	Kind        string `json:"kind"`     // purchase or subscription
+	Kind        string `json:"kind"`     // KindPurchase or KindSubscription
 	Provider    string `json:"provider"` // the store or gateway
 	Ref         string `json:"ref"`      // the line of a purchase, the id of a subscription
-	Entitlement string `json:"entitlement"`
+	Entitlement string `json:"entitlement"` // "" opens nothing
 	ProductID   string `json:"productId"` // the store's name of it, or the plan
 	OrderID     string `json:"orderId"`   // the order that made it so
 	State       State  `json:"state"`
@@ -66,6 +72,9 @@ type Entitlement struct {
 func Of(sources []Source, now time.Time) []Entitlement {
 	byID := map[string][]Source{}
 	for _, s := range sources {
+		if s.Entitlement == "" {
+			continue
+		}
 		byID[s.Entitlement] = append(byID[s.Entitlement], s)
 	}
 	var all []Entitlement

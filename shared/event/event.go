@@ -19,7 +19,16 @@ const (
 	SubscriptionRecovered Type = "subscription.recovered" // paid after a decline
 	SubscriptionUnpaid    Type = "subscription.unpaid"    // its automatic attempts are over
 	SubscriptionCancelled Type = "subscription.cancelled"
+	// SubscriptionEnding and SubscriptionResumed are the customer's word that the paid
+	// period is the last, and that it is not.
+	SubscriptionEnding    Type = "subscription.ending"
+	SubscriptionResumed   Type = "subscription.resumed"
+	SubscriptionPlanned   Type = "subscription.planned"    // planId takes over with the next period
+	PaymentMethodChanged  Type = "payment_method.changed"  // a new one, tried at nextAttemptAt if money is owed
+	PaymentMethodRequired Type = "payment_method.required" // the gateway charges no more until it is changed
+	ChargePaid            Type = "charge.paid"             // on demand; of a period, its subscription's event tells
 	ChargeDeclined        Type = "charge.declined"
+	ChargeRefunded        Type = "charge.refunded" // amount was given back
 	DunningReminder       Type = "dunning.reminder" // an attempt will be made at nextAttemptAt
 )
 
