@@ -41,7 +41,8 @@ const (
 func (g *Gateway) Find(ctx context.Context, orderID string, want billing.Want) billing.Outcome {
 	ctx, cancel := g.bounded(ctx)
 	defer cancel()
-	if !orderShape.MatchString(orderID) || !idShape.MatchString(want.Card.BillingKey) || want.Payment != "" && !idShape.MatchString(want.Payment) {
+	byKey := want.Payment != "" && want.Card.BillingKey == "" // of a mandate that is forgotten here: the order alone tells
+	if !orderShape.MatchString(orderID) || !byKey && !idShape.MatchString(want.Card.BillingKey) || want.Payment != "" && !idShape.MatchString(want.Payment) {
 		g.config.Log.LogAttrs(ctx, slog.LevelError, "order not looked up at dodo: no order or mandate of ours has such an id")
 		return billing.Outcome{Result: billing.Unclear}
 	}
@@ -178,7 +179,7 @@ func whose(p object, orderID, mandate string) owner {
 		return strange
 	case data.text(orderField) != orderID, p.yes("is_update_payment_method"):
 		return foreign
-	case p.text("subscription_id") != mandate:
+	case mandate != "" && p.text("subscription_id") != mandate:
 		return strange
 	default:
 		return mine
@@ -273,7 +274,20 @@ func paymentOf(p object, amount int64, currency string) billing.Payment {
 		Amount:     amount,
 		Currency:   currency,
 		VAT:        max(tax, 0),
+		Returned:   returned(p),
 	}
+}
+
+// returned is what of a payment was given back for good, by its refunds.
+func returned(p object) int64 {
+	var all int64
+	refunds, _ := p.list("refunds")
+	for _, r := range refunds {
+		if amount, ok := r.integer("amount"); ok && amount > 0 && r.text("status") == "succeeded" {
+			all += amount
+		}
+	}
+	return all
 }
 
 // masked shows the last four digits of a card, and nothing else that stands where they

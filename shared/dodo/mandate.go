@@ -164,27 +164,27 @@ func page(o object) string {
 }
 
 // Look says how a mandate stands. Its errors are fault.NotFound and fault.Unavailable.
-func (g *Gateway) Look(ctx context.Context, mandate string) (billing.MandateState, error) {
+func (g *Gateway) Look(ctx context.Context, mandate string) (billing.Mandate, error) {
 	ctx, cancel := g.bounded(ctx)
 	defer cancel()
 	m, err := g.mandate(ctx, mandate)
 	if err != nil {
 		if u, ok := errors.AsType[unhad](err); ok && gone(u.answer) {
-			return "", unknown()
+			return billing.Mandate{}, unknown()
 		}
 		g.unanswered(ctx, "look", "", "", err)
-		return "", unavailable().Because(err)
+		return billing.Mandate{}, unavailable().Because(err)
 	}
 	if !m.yes("on_demand") {
 		g.alarm(ctx, "a mandate at dodo is not charged on demand", "", slog.String("call", "look"))
-		return "", unavailable().Because(errors.New("dodo: the subscription is not on demand"))
+		return billing.Mandate{}, unavailable().Because(errors.New("dodo: the subscription is not on demand"))
 	}
 	state, ok := states[m.text("status")]
 	if !ok {
 		g.alarm(ctx, "dodo shows a mandate in a state that is new", "", slog.String("call", "look"))
-		return "", unavailable().Because(errors.New("dodo: the subscription's status is not known"))
+		return billing.Mandate{}, unavailable().Because(errors.New("dodo: the subscription's status is not known"))
 	}
-	return state, nil
+	return billing.Mandate{State: state, Method: m.id("payment_method_id")}, nil
 }
 
 // states are those of the Dodo Payments reference, "SubscriptionStatus".

@@ -176,7 +176,7 @@ func TestLookSaysHowAMandateStands(t *testing.T) {
 		var l log
 		g := gateway(t, "https://dodo.example", says{c.status, c.body}, &l)
 		got, err := g.Look(t.Context(), mandate)
-		if got != c.want || c.kind == nil && err != nil || c.kind != nil && !errors.Is(err, c.kind) || l.alarmed() != c.alarm {
+		if got.State != c.want || c.kind == nil && err != nil || c.kind != nil && !errors.Is(err, c.kind) || l.alarmed() != c.alarm {
 			t.Errorf("%d %s: got %q, %v and the log %s, want %q, %v and an alarm: %v", c.status, c.body, got, err, l.String(), c.want, c.kind, c.alarm)
 		}
 		silent(t, &l, fmt.Sprint(err))

@@ -140,7 +140,7 @@ func (g *Gateway) prepare(ctx context.Context, r billing.Refunding) ([]byte, bil
 		return nil, billing.Refunded{Result: billing.Refused}
 	}
 	request := refund{Payment: r.Payment, Reason: r.Reason, Metadata: metadata{OrderID: r.OrderID, Refund: r.Key}}
-	if r.Amount.Units < total {
+	if r.Amount.Units < total && !r.Whole {
 		product, err := g.product(ctx, p)
 		if err != nil {
 			return nil, g.unprepared(ctx, r, err)
@@ -233,7 +233,7 @@ func (g *Gateway) match(ctx context.Context, p object, r billing.Refunding) (bil
 func alike(each object, r billing.Refunding) bool {
 	amount, readable := each.integer("amount")
 	at := each.at("created_at")
-	return (readable && amount == r.Amount.Units || !readable && !each.yes("is_partial")) && (at.IsZero() || !at.Before(r.Since.Add(-backdated)))
+	return (r.Whole || readable && amount == r.Amount.Units || !readable && !each.yes("is_partial")) && (at.IsZero() || !at.Before(r.Since.Add(-backdated)))
 }
 
 // kept is the metadata of a refund, nil if Dodo does not show it: the refunds of a payment

@@ -84,6 +84,9 @@ func paymentOf(p object) billing.Payment {
 		VAT:         vat,
 		TaxFree:     taxFree,
 	}
+	if balance, ok := p.integer("balanceAmount"); ok && balance >= 0 && balance <= amount {
+		payment.Returned = amount - balance
+	}
 	if at, err := time.Parse(time.RFC3339, p.text("approvedAt")); err == nil {
 		payment.ApprovedAt = at.UTC()
 	}

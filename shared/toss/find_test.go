@@ -19,6 +19,11 @@ func TestFindSaysWhatBecameOfAnOrder(t *testing.T) {
 		return billing.Outcome{Result: billing.Refused, Code: code, Class: class}
 	}
 	taken := billing.Outcome{Result: billing.Taken, Payment: wantPayment}
+	returned := func(all int64) billing.Outcome {
+		o := taken
+		o.Payment.Returned = all
+		return o
+	}
 	for _, c := range []struct {
 		name   string
 		status int
@@ -27,8 +32,8 @@ func TestFindSaysWhatBecameOfAnOrder(t *testing.T) {
 		alarm  bool
 	}{
 		{"done", 200, payment(t, nil), taken, false},
-		{"given back", 200, payment(t, map[string]any{"status": "CANCELED", "balanceAmount": 0}), taken, false},
-		{"partly given back", 200, payment(t, map[string]any{"status": "PARTIAL_CANCELED", "balanceAmount": 1}), taken, false},
+		{"given back", 200, payment(t, map[string]any{"status": "CANCELED", "balanceAmount": 0}), returned(amount.Units), false},
+		{"partly given back", 200, payment(t, map[string]any{"status": "PARTIAL_CANCELED", "balanceAmount": 1}), returned(amount.Units - 1), false},
 		{"aborted, soft", 200, payment(t, failure("REJECT_CARD_PAYMENT")), refused("REJECT_CARD_PAYMENT", billing.Soft), false},
 		{"aborted, passing", 200, payment(t, failure("NOT_AVAILABLE_BANK")), refused("NOT_AVAILABLE_BANK", billing.Passing), false},
 		{"aborted, hard", 200, payment(t, failure("INVALID_STOPPED_CARD")), refused("INVALID_STOPPED_CARD", billing.Hard), false},

@@ -22,6 +22,7 @@ type cancel struct {
 	CancelReason     string `json:"cancelReason"`
 	CancelAmount     int64  `json:"cancelAmount"`
 	RefundableAmount int64  `json:"refundableAmount"`
+	TaxFreeAmount    int64  `json:"taxFreeAmount,omitempty"` // Toss takes a missing one for 0
 }
 
 // clocks is how far Toss's clock may be behind ours.
@@ -68,7 +69,7 @@ func (g *Gateway) Refund(ctx context.Context, r billing.Refunding) billing.Refun
 		g.config.Log.LogAttrs(ctx, slog.LevelError, "refund not sent to toss: it is none that can be asked for", slog.String("order", r.OrderID))
 		return billing.Refunded{Result: billing.NotMade, Misconfigured: true}
 	}
-	body, err := json.Marshal(cancel{r.Reason, r.Amount.Units, r.Left})
+	body, err := json.Marshal(cancel{r.Reason, r.Amount.Units, r.Left, r.TaxFree})
 	if err != nil {
 		return billing.Refunded{Result: billing.NotMade, Misconfigured: true}
 	}

@@ -399,6 +399,7 @@ func TestFindLooksAtTheAmountAlone(t *testing.T) {
 	got := g.Find(t.Context(), order, billing.Want{Amount: amount, Card: card, Payment: "another", Since: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)})
 	want := wantPayment
 	want.Transaction = "CANCEL0"
+	want.Returned = 1900
 	if diff := cmp.Diff(billing.Outcome{Result: billing.Taken, Payment: want}, got); diff != "" {
 		t.Errorf("want -, got +\n%s", diff)
 	}
