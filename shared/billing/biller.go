@@ -11,8 +11,8 @@ import (
 	"grantline/shared/catalog"
 	"grantline/shared/clock"
 	"grantline/shared/customer"
-	"grantline/shared/event"
 	"grantline/shared/fault"
+	"grantline/shared/money"
 	"grantline/shared/table"
 )
 
@@ -33,6 +33,8 @@ type Biller struct {
 	Clock     clock.Clock
 	Log       *slog.Logger
 	Shards    Shards
+	// Courier tells customers; needed by Deliver alone.
+	Courier Courier
 	// Lease is how long whoever claimed a charge may be at it: longer than the function
 	// lives, so that no two senders overlap.
 	Lease time.Duration
@@ -96,6 +98,9 @@ func (b *Biller) readBy(ctx context.Context, get func(context.Context, table.Key
 // entrance: a message names a subscription and nothing else, so that a late, doubled or
 // lost message means no more than looking again. A nil error lets the message go.
 func (b *Biller) Work(ctx context.Context, scope table.Scope, id string) error {
+	if errand, ok := errandOf(id); ok {
+		return b.run(ctx, scope, errand)
+	}
 	s, err := b.readBy(ctx, b.Tables.Glance, scope, id)
 	if err != nil && !errors.Is(err, fault.NotFound) {
 		return err
@@ -120,44 +125,32 @@ func (b *Biller) step(ctx context.Context, scope table.Scope, s read) error {
 	switch s.Step {
 	case StepRegister:
 		return b.finishRegistration(ctx, scope, s)
+	case StepAwait:
+		return b.await(ctx, scope, s)
 	case StepRemind:
-		return b.remind(ctx, scope, s.ID)
+		return b.remind(ctx, scope, s)
 	case StepCharge:
 		return b.charge(ctx, scope, s)
 	case StepResolve:
 		return b.resolve(ctx, scope, s)
+	case StepEnd:
+		return b.finishAgreement(ctx, scope, s.ID)
 	case StepNone:
 	}
 	return fmt.Errorf("billing: subscription %s has step %q, which this code does not know", s.ID, s.Step)
 }
 
-// remind tells the customer of the attempt that is coming. The attempt waits for it.
-func (b *Biller) remind(ctx context.Context, scope table.Scope, id string) error {
-	return b.again(ctx, func() error {
-		s, err := b.get(ctx, scope, id)
-		now := b.Clock.Now()
-		if err != nil || s.Step != StepRemind || s.WakeAt.After(now) {
-			return err
-		}
-		if s.lapsed(now) {
-			// The attempt will not be made any more, so nobody is told of it.
-			return b.commit(ctx, scope, s, s.wake(StepCharge, now, now), nil)
-		}
-		c, err := customer.Read(ctx, b.Tables, scope, s.Customer)
+// commit writes a subscription over the one that was read, with its customer. One that is
+// over for good parts with its means of payment.
+func (b *Biller) commit(ctx context.Context, scope table.Scope, was read, next Subscription, c *customer.Customer, more ...table.Write) error {
+	if next.State == StateCancelled && next.Step == StepNone && len(next.BillingKey) > 0 {
+		parting, err := b.parting(scope, next, was.State)
 		if err != nil {
 			return err
 		}
-		at := s.NextDueAt
-		c.Tell(event.Event{
-			Type: event.DunningReminder, At: now, SubscriptionID: s.ID, PlanID: s.Plan, Period: &s.Period, Attempt: s.Attempt,
-			Amount: s.Terms.Price.Units, Currency: s.Terms.Price.Currency, DeclineCode: s.LastCode, NextAttemptAt: &at,
-		})
-		return b.commit(ctx, scope, s, s.reminded(now), c)
-	})
-}
-
-// commit writes a subscription over the one that was read, with its customer.
-func (b *Biller) commit(ctx context.Context, scope table.Scope, was read, next Subscription, c *customer.Customer, more ...table.Write) error {
+		more = append(more, parting...)
+		next.BillingKey = nil
+	}
 	item, err := next.item(was.item, scope, b.Shards)
 	if err != nil {
 		return err
@@ -179,24 +172,31 @@ func (b *Biller) commit(ctx context.Context, scope table.Scope, was read, next S
 // charge makes the attempt that is due: claim, look again, send, close, advance.
 func (b *Biller) charge(ctx context.Context, scope table.Scope, s read) error {
 	now := b.Clock.Now()
-	if s.chargeable() && s.lapsed(now) {
+	switch {
+	case s.chargeable() && s.lapsed(now):
 		return b.lapse(ctx, scope, s.ID)
-	}
-	if s.chargeable() && s.Attempt > 1 && s.Reminded != s.Attempt {
+	case s.chargeable() && s.Attempt > 1 && s.Reminded != s.Attempt:
 		return b.commit(ctx, scope, s, s.wake(StepRemind, now, now), nil)
-	}
-	if !s.due(now) {
-		switch {
-		case s.ended():
-			return b.commit(ctx, scope, s, s.sleep(), nil)
-		case s.NextDueAt.After(now):
-			return b.commit(ctx, scope, s, s.wake(StepCharge, s.NextDueAt, now), nil)
+	case !s.due(now):
+		return b.commit(ctx, scope, s, s.onward(now), nil)
+	case s.turns():
+		next := s.turned()
+		err := b.commit(ctx, scope, s, next.wake(StepCharge, now, now), nil)
+		if err != nil {
+			return lost(err)
 		}
-		return nil
+		if s, err = b.get(ctx, scope, s.ID); err != nil || !s.due(now) {
+			return err
+		}
 	}
 	gateway, err := b.gateway(scope, s.Gateway)
 	if err != nil {
 		return err
+	}
+	if mandates, ok := gateway.(Mandates); ok && s.Attempt > 1 {
+		if ready, err := b.ready(ctx, scope, mandates, s); err != nil || !ready {
+			return err
+		}
 	}
 	// Read before the claim, though the claim decides: the order must hold the exact body
 	// before it can be sent.
@@ -204,16 +204,25 @@ func (b *Biller) charge(ctx context.Context, scope table.Scope, s read) error {
 	if err != nil {
 		return err
 	}
-	letter, err := b.compose(ctx, gateway, scope, s.Subscription, c.Profile)
+	if s.Attempt > 1 {
+		if until, other := c.Retrying(s.ID, now); other {
+			// One retry at a time for each customer (safe retry policy).
+			return lost(b.commit(ctx, scope, s, s.wake(StepCharge, minOf(until, now.Add(time.Minute)), now), nil))
+		}
+	}
+	letter, err := b.write(ctx, gateway, scope, s.Subscription, s.request(scope, c.Profile))
 	if err != nil {
 		return err
 	}
-	charge, item, mine, err := b.claim(ctx, scope, s.Subscription, letter)
+	charge, item, mine, err := b.claim(ctx, scope, s.Subscription, c, letter)
 	if err != nil {
 		return err
 	}
 	if !mine {
 		return b.overtaken(ctx, scope, s, charge)
+	}
+	if s.Attempt > 1 {
+		c = nil // it was written with the claim
 	}
 	// Only now, with the claim in the table, is the subscription read for good. A
 	// cancellation writes its word and then looks for a claim; whichever comes first, one
@@ -232,6 +241,21 @@ func (b *Biller) charge(ctx context.Context, scope table.Scope, s read) error {
 		return nil
 	}
 	return b.send(ctx, gateway, scope, fresh, c, charge, item, letter)
+}
+
+func minOf(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// request is what the attempt that is due says to the gateway.
+func (s Subscription) request(scope table.Scope, p customer.Profile) Request {
+	return Request{
+		OrderID: OrderID(scope, s.ID, s.Period, s.Attempt), CustomerKey: s.CustomerKey, Amount: s.Terms.Price, TaxFree: s.Terms.TaxFree,
+		Name: s.Terms.Name, Email: p.Email, Customer: p.Name,
+	}
 }
 
 // wants says whether an order is for the attempt that comes next, on its terms.
@@ -277,14 +301,10 @@ type letter struct {
 
 func sealedFor(purpose, id string) []byte { return []byte(purpose + "/" + id) }
 
-func (b *Biller) compose(ctx context.Context, g Gateway, scope table.Scope, s Subscription, p customer.Profile) (letter, error) {
-	id := OrderID(scope, s.ID, s.Period, s.Attempt)
-	request := Request{
-		OrderID: id, CustomerKey: s.CustomerKey, Amount: s.Terms.Price, TaxFree: s.Terms.TaxFree, Name: s.Terms.Name,
-		Email: p.Email, Customer: p.Name,
-	}
+// write makes the letter of a request, with the card that the subscription has now.
+func (b *Biller) write(ctx context.Context, g Gateway, scope table.Scope, s Subscription, request Request) (letter, error) {
 	body, err := g.Compose(request)
-	if errors.Is(err, fault.Invalid) {
+	if errors.Is(err, fault.Invalid) && request.Email+request.Customer != "" {
 		// What a customer wrote about itself is a courtesy, and never stops a charge.
 		request.Email, request.Customer = "", ""
 		body, err = g.Compose(request)
@@ -292,13 +312,22 @@ func (b *Biller) compose(ctx context.Context, g Gateway, scope table.Scope, s Su
 	if err != nil {
 		return letter{}, err
 	}
-	billingKey, err := b.Sealer.Open(ctx, s.BillingKey, sealedFor("billing-key", scope.Key(s.ID)))
+	billingKey, err := b.card(ctx, scope, s)
 	if err != nil {
-		return letter{}, fmt.Errorf("billing: card of subscription %s: %w", s.ID, err)
+		return letter{}, err
 	}
 	l := letter{billingKey: billingKey, body: body}
-	l.sealed, err = b.Sealer.Seal(ctx, joined(billingKey, body), sealedFor("charge", scope.Key(id)))
+	l.sealed, err = b.Sealer.Seal(ctx, joined(billingKey, body), sealedFor("charge", scope.Key(request.OrderID)))
 	return l, err
+}
+
+// card is the billing key or mandate of a subscription.
+func (b *Biller) card(ctx context.Context, scope table.Scope, s Subscription) ([]byte, error) {
+	plain, err := b.Sealer.Open(ctx, s.BillingKey, sealedFor("billing-key", scope.Key(s.ID)))
+	if err != nil {
+		return nil, fmt.Errorf("billing: card of subscription %s: %w", s.ID, err)
+	}
+	return plain, nil
 }
 
 func (b *Biller) unseal(ctx context.Context, scope table.Scope, c Charge) (letter, error) {
@@ -313,19 +342,32 @@ func (b *Biller) unseal(ctx context.Context, scope table.Scope, c Charge) (lette
 
 // claim inserts the order of the attempt. It is false if another one has it; then the
 // charge is as that one wrote it.
-func (b *Biller) claim(ctx context.Context, scope table.Scope, s Subscription, l letter) (Charge, table.Item, bool, error) {
+// A retry takes its customer's one turn with it.
+func (b *Biller) claim(ctx context.Context, scope table.Scope, s Subscription, c *customer.Customer, l letter) (Charge, table.Item, bool, error) {
 	now := b.Clock.Now()
+	var turn []table.Write
+	if s.Attempt > 1 {
+		c.Retry(s.ID, now.Add(b.Lease))
+		var err error
+		if turn, err = c.Writes(); err != nil {
+			return Charge{}, table.Item{}, false, err
+		}
+	}
 	charge := Charge{
 		ID: OrderID(scope, s.ID, s.Period, s.Attempt), Kind: ChargeKind, Customer: s.Customer, Gateway: s.Gateway,
 		Subscription: s.ID, Plan: s.Plan, Period: s.Period, Attempt: s.Attempt,
 		Amount: s.Terms.Price.Units, Currency: s.Terms.Price.Currency, DueAt: s.NextDueAt, Sealed: l.sealed,
 	}.sending(now, b.Lease)
-	item, err := b.put(ctx, scope, charge, table.Item{})
+	item, err := b.put(ctx, scope, charge, table.Item{}, turn...)
 	var conflict *table.Conflict
 	if !errors.As(err, &conflict) {
 		return charge, item, true, err
 	}
+	overtaken := err
 	if item, err = b.Tables.Get(ctx, orderKey(scope, charge.ID)); err != nil {
+		if errors.Is(err, fault.NotFound) {
+			err = overtaken // by what else happened to the customer: with the next receive
+		}
 		return Charge{}, item, false, fmt.Errorf("billing: order: %w", err)
 	}
 	other, err := DecodeCharge(item)
@@ -333,18 +375,18 @@ func (b *Biller) claim(ctx context.Context, scope table.Scope, s Subscription, l
 		return other, item, false, err
 	}
 	charge.Sends += other.Sends // void: surely not executed, and made again
-	item, err = b.put(ctx, scope, charge, item)
+	item, err = b.put(ctx, scope, charge, item, turn...)
 	return charge, item, err == nil, err
 }
 
 // put writes a charge over the item that it was read from and returns the item as it is
 // then.
-func (b *Biller) put(ctx context.Context, scope table.Scope, c Charge, item table.Item) (table.Item, error) {
+func (b *Biller) put(ctx context.Context, scope table.Scope, c Charge, item table.Item, more ...table.Write) (table.Item, error) {
 	item, err := c.item(item, scope)
 	if err != nil {
 		return item, err
 	}
-	if err := b.Tables.Commit(ctx, table.Put(item)); err != nil {
+	if err := b.Tables.Commit(ctx, append([]table.Write{table.Put(item)}, more...)...); err != nil {
 		return item, fmt.Errorf("billing: order %s: %w", c.ID, err)
 	}
 	item.Revision++
@@ -377,4 +419,32 @@ func (b *Biller) send(ctx context.Context, g Gateway, scope table.Scope, s read,
 	b.Log.InfoContext(ctx, "charge sent", "order", charge.ID, "subscription", s.ID, "period", charge.Period,
 		"attempt", charge.Attempt, "send", charge.Sends, "result", outcome.Result, "code", outcome.Code)
 	return b.close(ctx, scope, s, c, charge.after(outcome, b.Clock.Now()), item, outcome)
+}
+
+// find looks an order up, bounded so that there is time to write down what it finds.
+func (b *Biller) find(ctx context.Context, g Gateway, c Charge, l letter, customerKey string) Outcome {
+	calling, cancel := clock.LeaveRoom(ctx, answerMargin)
+	defer cancel()
+	found := g.Find(calling, c.ID, Want{
+		Amount: money.Of(c.Amount, c.Currency), Card: Card{BillingKey: string(l.billingKey), CustomerKey: customerKey}, Payment: c.key(), Since: c.SentAt,
+	})
+	b.Log.InfoContext(ctx, "charge looked up", "order", c.ID, "subscription", c.Subscription, "result", found.Result, "code", found.Code)
+	return found
+}
+
+// noted tells a person, or the fan-out, of what an answer says about more than its charge.
+func (b *Biller) noted(ctx context.Context, scope table.Scope, gateway string, o Outcome) {
+	if o.Misconfigured {
+		b.alarm(ctx, "gateway refuses our configuration", "gateway", gateway, "code", o.Code)
+	}
+	if o.Busy {
+		if err := Busy(ctx, b.Tables, b.Clock, scope, gateway); err != nil {
+			b.Log.WarnContext(ctx, "pace not told that the gateway is busy", "gateway", gateway, "error", err)
+		}
+	}
+}
+
+// alarm logs what a person has to look at.
+func (b *Biller) alarm(ctx context.Context, what string, about ...any) {
+	b.Log.ErrorContext(ctx, what, append([]any{"alarm", true}, about...)...)
 }

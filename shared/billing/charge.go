@@ -26,7 +26,8 @@ const (
 	Void     ChargeState = "void" // surely not executed; may be made again
 )
 
-// Charge is one attempt to take the money of one period: an order of ours.
+// Charge is one attempt to take money: of one period, or as much as was asked for on
+// demand. It is an order of ours.
 type Charge struct {
 	ID           string      `json:"id"`
 	Kind         string      `json:"kind"` // ChargeKind
@@ -36,10 +37,13 @@ type Charge struct {
 	Plan         string      `json:"plan"`
 	Period       int         `json:"period"`
 	Attempt      int         `json:"attempt"`
+	OnDemand     bool        `json:"onDemand,omitempty"` // of no period
+	Name         string      `json:"name,omitempty"`     // of one on demand: what the customer reads
 	State        ChargeState `json:"state"`
 	Amount       int64       `json:"amount"`
 	Currency     string      `json:"currency"`
-	Refunded     int64       `json:"refunded,omitempty"`
+	Refunded     int64       `json:"refunded,omitempty"` // of Amount, given back for good
+	Refunds      []Refund    `json:"refunds,omitempty"`  // oldest first
 	DueAt        time.Time   `json:"dueAt"`
 	SentAt       time.Time   `json:"sentAt,omitzero"` // first
 	SettledAt    time.Time   `json:"settledAt,omitzero"`
@@ -59,6 +63,9 @@ type Charge struct {
 	Final bool `json:"final,omitempty"`
 	// AbsentSince is since when look-ups have found no payment after the last send.
 	AbsentSince time.Time `json:"absentSince,omitzero"`
+	// LookAt, of one on demand, is when to look at it again; that of a period is looked at by
+	// its subscription.
+	LookAt time.Time `json:"lookAt,omitzero"`
 	// Sealed is the card and the exact body, for a resend must have the same bytes. It is
 	// dropped when the charge closes.
 	Sealed []byte `json:"-"`
@@ -85,6 +92,10 @@ func orderKey(scope table.Scope, id string) table.Key {
 func (c Charge) item(read table.Item, scope table.Scope) (table.Item, error) {
 	data, err := json.Marshal(c)
 	read.Key, read.Schema, read.Data, read.Sealed = orderKey(scope, c.ID), schema, data, c.Sealed
+	if c.OnDemand {
+		// Those of periods are found by their ids, and need no index.
+		read.Index = &table.Index{Partition: scope.Key(c.Subscription), Sort: dueSort(c.DueAt, c.ID)}
+	}
 	return read, err
 }
 
@@ -120,10 +131,26 @@ func (c Charge) after(o Outcome, now time.Time) Charge {
 			break
 		}
 		c = c.void(o.Code)
+	case Accepted:
+		c = c.accepted(o.Payment.Key)
 	case Unclear, Absent:
 		c.State, c.Code, c.Final = Unknown, o.Code, o.Final
 	}
 	return c
+}
+
+// accepted is the charge once the gateway has said which payment of its own it is.
+func (c Charge) accepted(payment string) Charge {
+	c.State, c.Code, c.Lease, c.AbsentSince, c.Payment = Sending, "", time.Time{}, time.Time{}, &Payment{Key: payment}
+	return c
+}
+
+// key of the gateway's payment, "" if it is not known.
+func (c Charge) key() string {
+	if c.Payment == nil {
+		return ""
+	}
+	return c.Payment.Key
 }
 
 // settledAs is the charge, as somebody else wrote it, with the final outcome of ours.
@@ -148,10 +175,17 @@ var lookAfter = []time.Duration{
 	12 * time.Hour, 15 * time.Hour, 18 * time.Hour, 21 * time.Hour, 24 * time.Hour,
 }
 
+// soonest is the first look at a payment that the gateway has accepted: most are decided
+// within seconds, and its word may be lost.
+const soonest = time.Minute
+
 const (
 	// quiet is how long after the last send no payment must have turned up for us to say
 	// that there is none: far longer than any request lives.
 	quiet = 12 * time.Hour
+	// quietUnrepeated is the same where nothing can be sent again. Dodo Payments states no
+	// bound for how late a payment may turn up, so a day.
+	quietUnrepeated = 24 * time.Hour
 	// resendWithin is until when, from the first send, the same body may be sent again
 	// under the same key: past the last look-up of the first day, and early enough for a
 	// quiet period and a look-up within the second. The key itself is good for 15 days at
@@ -168,6 +202,9 @@ const NoPaymentFound = "NO_PAYMENT_FOUND"
 
 // nextLook is when to look at an unknown outcome after now.
 func (c Charge) nextLook(now time.Time) time.Time {
+	if at := c.SentAt.Add(soonest); c.State == Sending && at.After(now.Add(time.Second)) {
+		return at
+	}
 	last := c.Final || !now.Before(c.SentAt.Add(resendWithin)) // nothing will be sent again
 	if at := c.AbsentSince.Add(finalAfter); last && at.After(now) && !c.AbsentSince.IsZero() {
 		return at
@@ -193,13 +230,16 @@ const (
 	Wait                      // look again later
 )
 
-// resolve decides what a look-up means. wanted says whether the subscription still wants
-// this attempt made. Nothing is ever decided from silence: a decline without a payment
-// needs the gateway's word, twice, that there is none.
-func (c Charge) resolve(o Outcome, wanted bool, now time.Time) (Charge, Verdict) {
+// resolve decides what a look-up means. wanted says whether the attempt is still to be
+// made, repeats whether the gateway makes one charge of the same sent twice. Nothing is
+// ever decided from silence: a decline without a payment needs the gateway's word, twice,
+// that there is none.
+func (c Charge) resolve(o Outcome, wanted, repeats bool, now time.Time) (Charge, Verdict) {
 	switch o.Result {
 	case Taken, Refused:
 		return c.after(o, now), Close
+	case Accepted:
+		return c.accepted(o.Payment.Key), Wait
 	case Unclear, NotMade:
 		return c.waiting(), Wait
 	case Absent:
@@ -209,14 +249,18 @@ func (c Charge) resolve(o Outcome, wanted bool, now time.Time) (Charge, Verdict)
 		c.AbsentSince = now
 	}
 	none := Outcome{Result: Refused, Code: c.Code, Class: Soft}
+	silence := quiet
+	if !repeats {
+		silence = quietUnrepeated
+	}
 	switch {
-	case c.Final && now.Sub(c.AbsentSince) >= finalAfter:
+	case c.Final && repeats && now.Sub(c.AbsentSince) >= finalAfter:
 		return c.after(none, now), Close
-	case c.Final:
+	case c.Final && repeats:
 		return c, Wait
-	case wanted && now.Before(c.SentAt.Add(resendWithin)):
+	case wanted && repeats && now.Before(c.SentAt.Add(resendWithin)):
 		return c, Resend
-	case now.Sub(c.LastSentAt) < quiet, now.Sub(c.AbsentSince) < finalAfter:
+	case now.Sub(c.LastSentAt) < silence, now.Sub(c.AbsentSince) < finalAfter:
 		return c, Wait
 	case wanted:
 		none.Code, none.Class = NoPaymentFound, Passing
@@ -227,6 +271,8 @@ func (c Charge) resolve(o Outcome, wanted bool, now time.Time) (Charge, Verdict)
 }
 
 func (c Charge) waiting() Charge {
-	c.State, c.Lease = Unknown, time.Time{}
+	if c.Lease = (time.Time{}); c.key() == "" {
+		c.State = Unknown
+	}
 	return c
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
+	"strings"
 	"time"
 
 	"grantline/shared/clock"
@@ -15,8 +17,9 @@ import (
 
 // Due is the message that a subscription's wake-up has come. It is a hint to look.
 type Due struct {
-	Project      string `json:"project"`
-	Environment  string `json:"environment"`
+	Project     string `json:"project"`
+	Environment string `json:"environment"`
+	// Subscription is the id as it stands in the due index.
 	Subscription string `json:"subscription"`
 }
 
@@ -31,13 +34,31 @@ type Queue interface {
 	Send(ctx context.Context, group string, messages []Due) (sent int, err error)
 }
 
-// Line is one gateway account that the fan-out serves.
+// Line is one lane of a gateway account that the fan-out serves.
 type Line struct {
 	GatewayName
+	// Lane is the partition of the due index that it takes from; "" is the gateway's own,
+	// of the gateway's name. An account's other lanes take from its pace what its own
+	// leaves, so that retries, however many, neither delay first charges nor come in a
+	// burst beside them (Dodo Payments, safe retry policy: concurrent retries are capped).
+	Lane  string
 	Queue Queue
 	// PerMinute is how many wake-ups are handed over in a minute at most; what is over
-	// stays in the index, which is the backlog.
+	// stays in the index, which is the backlog. That of the gateway's own lane is the
+	// account's pace, which no lanes of it exceed together.
 	PerMinute int
+}
+
+// RetriesLane is the lane of a gateway's attempts after the first of a period.
+func RetriesLane(gateway string) string { return gateway + "-retries" }
+
+func (l Line) own() bool { return l.Lane == "" || l.Lane == l.Gateway }
+
+func (l Line) lane() string {
+	if l.Lane == "" {
+		return l.Gateway
+	}
+	return l.Lane
 }
 
 // Fanout hands what is due to the queues, each minute. It claims nothing: handing over
@@ -58,7 +79,14 @@ const (
 	// cursor has passed it: its message was lost, or its consumer failed too often.
 	overdue = 15 * time.Minute
 	page    = 200
+	// room is what must be left of a tick's time for it to hand over another page: enough
+	// for that page and for writing down how far it came.
+	room = 5 * time.Second
 )
+
+// errNoRoom ends a tick's handing over when its time does. It is no failure: what is due
+// waits in the index for the next tick.
+var errNoRoom = errors.New("billing: the tick is about to end")
 
 // longestIdle is the furthest that a tick without anything in the index looks ahead.
 const longestIdle = 30 * 24 * time.Hour
@@ -72,7 +100,8 @@ type cursor struct {
 	Again string `json:"again,omitempty"`
 }
 
-// beyond is the first sort key that can follow one of the index: no id has a '!'.
+// beyond is the first sort key that can follow one of the index: no id has a '!', or
+// anything that sorts before it.
 func beyond(sort string) string {
 	if sort == "" {
 		return ""
@@ -86,7 +115,8 @@ type Report struct {
 	// Behind is how long the oldest that is due has been due, in seconds.
 	Behind int `json:"behindSeconds"`
 	// IdleUntil is the next instant at which something may be due, absent while anything
-	// is. A caller that knows of no other change may skip the ticks until then.
+	// is. A caller that knows of no other change, since the tick began, may skip the ticks
+	// until then: what moves from lane to lane meanwhile may be seen in neither.
 	IdleUntil *time.Time `json:"idleUntil,omitempty"`
 }
 
@@ -97,20 +127,31 @@ func (f *Fanout) Tick(ctx context.Context) (Report, error) {
 	var report Report
 	var failed error
 	next := now.Add(longestIdle)
+	left := map[GatewayName]int{}
 	for _, line := range f.Lines {
-		left := line.PerMinute
+		if _, known := left[line.GatewayName]; !known {
+			left[line.GatewayName] = f.pace(ctx, line.GatewayName, f.full(line.GatewayName), now)
+		}
+	}
+	for _, line := range f.turns(now) {
+		most := min(line.PerMinute, left[line.GatewayName])
 		for i := range int(f.Shards) {
 			// Another shard begins each minute, so that pacing starves none.
 			shard := (i + int(now.Unix()/60)) % int(f.Shards)
-			sent, err := f.shard(ctx, line, shard, now, left)
-			left -= sent
-			report.Sent += sent
-			failed = errors.Join(failed, err)
 			first, err := f.first(ctx, line, shard)
 			failed = errors.Join(failed, err)
 			if !first.IsZero() && first.Before(next) {
 				next = first
 			}
+			// Most shards have nothing most of the time, and cost that one query.
+			if err != nil || first.IsZero() || first.After(now) || most <= 0 {
+				continue
+			}
+			sent, err := f.shard(ctx, line, shard, now, most)
+			most -= sent
+			left[line.GatewayName] -= sent
+			report.Sent += sent
+			failed = errors.Join(failed, err)
 		}
 	}
 	if next.After(now) && failed == nil {
@@ -121,10 +162,45 @@ func (f *Fanout) Tick(ctx context.Context) (Report, error) {
 	return report, failed
 }
 
+// full is the pace of an account that has not asked for a slower one.
+func (f *Fanout) full(name GatewayName) int {
+	most := 0
+	for _, line := range f.Lines {
+		switch {
+		case line.GatewayName != name:
+		case line.own():
+			return line.PerMinute
+		default:
+			most = max(most, line.PerMinute)
+		}
+	}
+	return most
+}
+
+// turns is the lines in the order in which they are served: the accounts' own lanes before
+// their others, which get what those leave. In each tenth minute the others come first, so
+// that a backlog without end starves none; and each minute another line begins.
+func (f *Fanout) turns(now time.Time) []Line {
+	minute := int(now.Unix() / 60)
+	var own, others []Line
+	for i := range f.Lines {
+		line := f.Lines[(i+minute)%len(f.Lines)]
+		if line.own() {
+			own = append(own, line)
+		} else {
+			others = append(others, line)
+		}
+	}
+	if minute%10 == 9 {
+		return append(others, own...)
+	}
+	return append(own, others...)
+}
+
 // first is the earliest wake-up in a shard, zero if there is none.
 func (f *Fanout) first(ctx context.Context, line Line, shard int) (time.Time, error) {
 	found, err := f.Tables.Query(ctx, table.Query{
-		Table: table.Subscriptions, Indexed: true, Partition: duePartition(line.Scope, line.Gateway, shard), Limit: 1,
+		Table: table.Subscriptions, Indexed: true, Partition: duePartition(line.Scope, line.lane(), shard), Limit: 1,
 	})
 	if err != nil || len(found.Items) == 0 {
 		return time.Time{}, err
@@ -133,7 +209,7 @@ func (f *Fanout) first(ctx context.Context, line Line, shard int) (time.Time, er
 }
 
 func (f *Fanout) shard(ctx context.Context, line Line, shard int, now time.Time, most int) (int, error) {
-	key := table.Key{Table: table.Subscriptions, Partition: line.Scope.Key("cursor", line.Gateway, fmt.Sprint(shard))}
+	key := table.Key{Table: table.Subscriptions, Partition: line.Scope.Key("cursor", line.lane(), strconv.Itoa(shard))}
 	item, err := f.Tables.Get(ctx, key)
 	var at cursor
 	switch {
@@ -189,6 +265,9 @@ func (f *Fanout) shard(ctx context.Context, line Line, shard int, now time.Time,
 	if err == nil {
 		err = again(most - sent)
 	}
+	if errors.Is(err, errNoRoom) {
+		err = nil
+	}
 	if at != was {
 		item.Schema = schema
 		if item.Data, _ = json.Marshal(at); item.Data == nil {
@@ -206,8 +285,11 @@ func (f *Fanout) shard(ctx context.Context, line Line, shard int, now time.Time,
 func (f *Fanout) hand(ctx context.Context, line Line, shard int, from, to string, most int) (int, string, error) {
 	sent, last, after := 0, "", ""
 	for sent < most && from <= to {
+		if !clock.Room(ctx, room) {
+			return sent, last, errNoRoom
+		}
 		found, err := f.Tables.Query(ctx, table.Query{
-			Table: table.Subscriptions, Indexed: true, Partition: duePartition(line.Scope, line.Gateway, shard),
+			Table: table.Subscriptions, Indexed: true, Partition: duePartition(line.Scope, line.lane(), shard),
 			From: from, To: to, Limit: min(page, most-sent), After: after,
 		})
 		if err != nil {
@@ -215,7 +297,7 @@ func (f *Fanout) hand(ctx context.Context, line Line, shard int, from, to string
 		}
 		messages := make([]Due, 0, len(found.Items))
 		for _, item := range found.Items {
-			id := item.Index.Sort[len("2006-01-02T15:04:05Z#"):]
+			_, id, _ := strings.Cut(item.Index.Sort, "#")
 			messages = append(messages, Due{line.Scope.Project, line.Scope.Environment, id})
 		}
 		n, err := line.Queue.Send(ctx, line.Scope.String(), messages)

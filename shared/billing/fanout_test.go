@@ -16,9 +16,14 @@ import (
 // row puts an entry into the due index, as a subscription that wakes up then.
 func (w *world) row(id string, at time.Time, shard int) {
 	w.Helper()
+	w.rowIn("toss", id, at, shard)
+}
+
+func (w *world) rowIn(lane, id string, at time.Time, shard int) {
+	w.Helper()
 	item := table.Item{
 		Key: table.Key{Table: table.Subscriptions, Partition: scope.Key(id)}, Schema: 1, Data: []byte(`{}`),
-		Index: &table.Index{Partition: scope.Key("toss", fmt.Sprint(shard)), Sort: at.UTC().Format(time.RFC3339) + "#" + id},
+		Index: &table.Index{Partition: scope.Key(lane, fmt.Sprint(shard)), Sort: at.UTC().Format(time.RFC3339) + "#" + id},
 	}
 	if err := w.tables.Commit(w.Context(), table.Inserted(item)); err != nil {
 		w.Fatal(err)

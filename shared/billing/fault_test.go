@@ -227,6 +227,7 @@ func badMonths(t testing.TB, seed uint64) *world {
 				w.clock.set(w.clock.Now().Add(time.Duration(dice.IntN(5)) * time.Minute))
 			}
 			for range dice.IntN(3) {
+				w.meanwhile++
 				_ = w.biller.Work(w.Context(), scope, "sub-1")
 			}
 			inside = false

@@ -7,18 +7,10 @@ import (
 	"grantline/shared/money"
 )
 
-// Gateway is a company that we charge through.
-type Gateway interface {
-	Issue(ctx context.Context, r Registration) (Card, error)
-	Compose(r Request) ([]byte, error)
-	Charge(ctx context.Context, orderID string, card Card, body []byte) Outcome
-	Find(ctx context.Context, orderID string, want Want) Outcome
-}
-
-// account is what a Gateway becomes: An implementation translates; it keeps
+// Gateway is a company that we charge through. An implementation translates; it keeps
 // nothing, decides nothing about retries, and never sends a request twice by itself. How a
 // customer lets us charge is one of two more things that a gateway is: Cards or Mandates.
-type account interface {
+type Gateway interface {
 	// Repeats says whether sending the same order, card and body again is one charge, and
 	// the same refund again one refund. Where it is not, what was sent and not answered is
 	// looked for, and never sent again to find out.
@@ -44,7 +36,7 @@ type account interface {
 
 // Cards is a Gateway whose customers register a card in the app.
 type Cards interface {
-	account
+	Gateway
 	// Issue turns the one-time proof that a customer registered a card into a billing
 	// key. It may be repeated with the same request: the key of r makes it one issue.
 	// Errors: fault.Invalid when the gateway definitely refused (the card, or the proof is
@@ -57,7 +49,7 @@ type Cards interface {
 
 // Mandates is a Gateway whose customers approve charges on a page of its own.
 type Mandates interface {
-	account
+	Gateway
 	// Invite makes a mandate and the page on which the customer approves it. Doing it
 	// twice makes two, of which nobody has seen the first one's page. Errors:
 	// fault.Invalid when the gateway definitely refused, naming what; fault.Unavailable
@@ -65,13 +57,20 @@ type Mandates interface {
 	Invite(ctx context.Context, i Invitation) (Invited, error)
 	// Look says how a mandate stands. Errors: fault.NotFound if the gateway knows of none;
 	// fault.Unavailable.
-	Look(ctx context.Context, mandate string) (MandateState, error)
+	Look(ctx context.Context, mandate string) (Mandate, error)
 	// Mend makes the page on which the customer gives a mandate another means of payment.
 	// Errors as of Look, and fault.Conflict where it cannot be mended.
 	Mend(ctx context.Context, mandate, returnURL string) (link string, err error)
 	// Revoke ends a mandate; one that has ended already is as good. Errors:
 	// fault.Unavailable.
 	Revoke(ctx context.Context, mandate string) error
+}
+
+// Mandate is what the gateway says of one.
+type Mandate struct {
+	State MandateState
+	// Method is the gateway's id of the means of payment behind it, "" if it says none.
+	Method string
 }
 
 // MandateState is how a mandate stands at its gateway.
@@ -162,6 +161,8 @@ type Refunding struct {
 	Payment string       // the gateway's id of it
 	Amount  money.Amount // to give back
 	Left    int64        // what had not been given back before: the lock against giving back twice
+	TaxFree int64        // part of the amount
+	Whole   bool         // all that is left, with whatever tax the gateway added
 	Reason  string       // for the gateway's books, 1 to 200 characters
 	Since   time.Time    // nothing was sent before
 }
@@ -247,4 +248,6 @@ type Payment struct {
 	Currency    string    `json:"currency"`
 	VAT         int64     `json:"vat,omitempty"`
 	TaxFree     int64     `json:"taxFree,omitempty"`
+	// Returned is what the gateway says was given back of it by the time it was asked.
+	Returned int64 `json:"-"`
 }

@@ -1,9 +1,12 @@
 package billing_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -73,12 +76,21 @@ type gateway struct {
 	cards    map[string]billing.Card // by the registration's key
 	used     map[string]bool         // authKeys
 	wrong    []string                // what a caller must never do
+
+	refund      func(nth int) fate // of a Refund; decline refuses it
+	refundCalls []billing.Refunding
+	refunds     map[string]billing.Refunded // by key
+	returned    []movement                  // money given back, by payment
+	returnedOf  map[string]int64
+	strays      map[string]billing.Payment // a second payment, by order
+	forgotten   []string                   // billing keys
 }
 
 func newGateway(c *movable) *gateway {
 	return &gateway{
 		clock: c, answers: map[string]answer{}, payments: map[string]answer{}, declined: map[string]billing.Outcome{},
 		cards: map[string]billing.Card{}, used: map[string]bool{}, kill: func() {},
+		refunds: map[string]billing.Refunded{}, returnedOf: map[string]int64{}, strays: map[string]billing.Payment{},
 	}
 }
 
@@ -156,7 +168,7 @@ func (g *gateway) Charge(ctx context.Context, order string, card billing.Card, t
 	case f.drop || ctx.Err() != nil:
 		return unclear
 	case f.busy:
-		return billing.Outcome{Result: billing.NotMade, Code: "TOO_MANY_REQUESTS"}
+		return billing.Outcome{Result: billing.NotMade, Code: "TOO_MANY_REQUESTS", Busy: true}
 	case f.ours:
 		return billing.Outcome{Result: billing.NotMade, Code: "UNAUTHORIZED_KEY", Misconfigured: true}
 	}
@@ -242,12 +254,143 @@ func (g *gateway) Find(ctx context.Context, order string, want billing.Want) bil
 		if want.Amount != money.Of(p.outcome.Payment.Amount, p.outcome.Payment.Currency) {
 			return billing.Outcome{Result: billing.Unclear}
 		}
-		return p.outcome
+		o := p.outcome
+		o.Payment.Returned = g.returnedOf[o.Payment.Key]
+		if stray, ok := g.strays[order]; ok {
+			stray.Returned = g.returnedOf[stray.Key]
+			if want.Payment == stray.Key {
+				o.Payment = stray
+			} else {
+				o.Others = []billing.Payment{stray}
+			}
+		}
+		return o
 	}
 	if o, ok := g.declined[order]; ok && g.lookup {
 		return o
 	}
 	return billing.Outcome{Result: billing.Absent, Code: "NOT_FOUND_PAYMENT"}
+}
+
+func (g *gateway) Repeats() bool { return true }
+
+// Refund is by key: the same again is the same refund, unless less is left than it says.
+func (g *gateway) Refund(ctx context.Context, r billing.Refunding) billing.Refunded {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.refundCalls = append(g.refundCalls, r)
+	var f fate
+	if g.refund != nil {
+		f = g.refund(len(g.refundCalls))
+	}
+	switch {
+	case f.drop || ctx.Err() != nil:
+		return billing.Refunded{Result: billing.Unclear}
+	case f.busy:
+		return billing.Refunded{Result: billing.NotMade, Busy: true}
+	case f.ours:
+		return billing.Refunded{Result: billing.NotMade, Misconfigured: true}
+	}
+	o := g.giveBack(r, f)
+	if f.lose {
+		return billing.Refunded{Result: billing.Unclear}
+	}
+	return o
+}
+
+func (g *gateway) giveBack(r billing.Refunding, f fate) billing.Refunded {
+	if was, ok := g.refunds[r.Key]; ok {
+		return was
+	}
+	o := billing.Refunded{Result: billing.Taken, Transaction: "refund_" + r.Key}
+	payment, left := g.left(r.Payment)
+	switch {
+	case f.decline != "":
+		o = billing.Refunded{Result: billing.Refused, Code: f.decline}
+	case payment == "" || left != r.Left || r.Amount.Units > left:
+		o = billing.Refunded{Result: billing.Refused, Code: "NOT_MATCHES_REFUNDABLE_AMOUNT"}
+	default:
+		g.returned = append(g.returned, movement{payment, r.Amount.Units, g.clock.Now()})
+		g.returnedOf[payment] += r.Amount.Units
+	}
+	g.refunds[r.Key] = o
+	return o
+}
+
+// left is what of a payment was not given back.
+func (g *gateway) left(payment string) (string, int64) {
+	for _, p := range g.payments {
+		if p.outcome.Payment.Key == payment {
+			return payment, p.outcome.Payment.Amount - g.returnedOf[payment]
+		}
+	}
+	for _, p := range g.strays {
+		if p.Key == payment {
+			return payment, p.Amount - g.returnedOf[payment]
+		}
+	}
+	return "", 0
+}
+
+func (g *gateway) FindRefund(ctx context.Context, r billing.Refunding) billing.Refunded {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if o, ok := g.refunds[r.Key]; ok && ctx.Err() == nil {
+		return o
+	}
+	if ctx.Err() != nil {
+		return billing.Refunded{Result: billing.Unclear}
+	}
+	return billing.Refunded{Result: billing.Absent}
+}
+
+func (g *gateway) Statement(ctx context.Context, from, to time.Time, after string) ([]billing.Entry, string, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if ctx.Err() != nil {
+		return nil, "", unanswered()
+	}
+	var entries []billing.Entry
+	add := func(e billing.Entry) {
+		if !e.At.Before(from) && e.At.Before(to) {
+			entries = append(entries, e)
+		}
+	}
+	for order, p := range g.payments {
+		add(billing.Entry{OrderID: order, Payment: p.outcome.Payment.Key, At: p.outcome.Payment.ApprovedAt, Currency: "KRW", Taken: p.outcome.Payment.Amount})
+	}
+	for order, p := range g.strays {
+		add(billing.Entry{OrderID: order, Payment: p.Key, At: p.ApprovedAt, Currency: "KRW", Taken: p.Amount})
+	}
+	for _, m := range g.returned {
+		for order, p := range g.payments {
+			if p.outcome.Payment.Key == m.order {
+				add(billing.Entry{OrderID: order, Payment: m.order, At: m.at, Currency: "KRW", Returned: m.amount})
+			}
+		}
+	}
+	slices.SortFunc(entries, func(a, b billing.Entry) int { return cmp.Or(a.At.Compare(b.At), strings.Compare(a.Payment, b.Payment)) })
+	const page = 7
+	start := 0
+	if after != "" {
+		start, _ = strconv.Atoi(after)
+	}
+	end := min(start+page, len(entries))
+	next := ""
+	if end < len(entries) {
+		next = strconv.Itoa(end)
+	}
+	return entries[min(start, end):end], next, nil
+}
+
+func (g *gateway) Forget(ctx context.Context, card billing.Card) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if ctx.Err() != nil {
+		return unanswered()
+	}
+	g.forgotten = append(g.forgotten, card.BillingKey)
+	return nil
 }
 
 func (g *gateway) sent() []call {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"grantline/shared/clock"
 	"grantline/shared/customer"
 	"grantline/shared/event"
 	"grantline/shared/fault"
@@ -15,19 +14,16 @@ import (
 
 // close writes the outcome of a charge into its order, and then what follows from it.
 func (b *Biller) close(ctx context.Context, scope table.Scope, s read, c *customer.Customer, charge Charge, item table.Item, o Outcome) error {
+	b.noted(ctx, scope, charge.Gateway, o)
 	if charge.settled() {
 		return b.finish(ctx, scope, s, c, charge, item)
 	}
 	now := b.Clock.Now()
 	next := s.wake(StepResolve, charge.nextLook(now), now)
 	if charge.State == Void {
-		next = s.wake(StepCharge, now.Add(pauseAfter(o)), now)
-		if s.ended() {
-			next = s.sleep()
+		if next = s.onward(now); next.Step == StepCharge {
+			next = s.wake(StepCharge, now.Add(pauseAfter(o)), now)
 		}
-	}
-	if o.Misconfigured {
-		b.Log.ErrorContext(ctx, "gateway refuses our configuration", "alarm", true, "gateway", charge.Gateway, "code", o.Code)
 	}
 	orderItem, err := charge.item(item, scope)
 	if err != nil {
@@ -64,14 +60,21 @@ func (b *Biller) finish(ctx context.Context, scope table.Scope, s read, c *custo
 		return err
 	}
 	if ours.State == Paid && charge.State != Paid {
-		b.Log.ErrorContext(ctx, "money taken under an order that was closed without", "alarm", true, "order", charge.ID)
+		if err := b.giveBack(ctx, scope, charge.ID, *ours.Payment, "The order had been closed without a payment."); err != nil {
+			return err
+		}
 	}
 	return b.settle(ctx, scope, charge, s, c)
 }
 
 // pauseAfter a charge that was not made, before it is made again.
-func pauseAfter(o Outcome) time.Duration {
-	if o.Misconfigured {
+func pauseAfter(o Outcome) time.Duration { return pauseOf(o.Misconfigured, o.Again) }
+
+func pauseOf(misconfigured bool, again time.Duration) time.Duration {
+	switch {
+	case again > 0:
+		return again
+	case misconfigured:
 		return 10 * time.Minute
 	}
 	return time.Minute
@@ -134,22 +137,56 @@ func (b *Biller) settle(ctx context.Context, scope table.Scope, charge Charge, s
 				e.NextAttemptAt = &next.NextDueAt
 			}
 		}
-		of.Set(next.source(charge.ID))
+		of.Retried(s.ID)
+		of.Replace(next.source(charge.ID))
 		of.Tell(e)
 		return b.commit(ctx, scope, s, next, of)
 	})
 }
 
 // rest ends the work on a subscription that had ended before its last order did. What was
-// taken all the same is in the order, and for a person to give back.
+// taken all the same is given back: whoever cancelled at once has no use of it.
 func (b *Biller) rest(ctx context.Context, scope table.Scope, s read, charge Charge) error {
 	if charge.State == Paid {
-		b.Log.ErrorContext(ctx, "money taken for a subscription that had ended", "alarm", true, "order", charge.ID, "subscription", s.ID)
+		if err := b.giveBack(ctx, scope, charge.ID, Payment{}, "The subscription had been cancelled."); err != nil {
+			return err
+		}
 	}
 	if s.Step == StepNone {
 		return nil
 	}
-	return b.commit(ctx, scope, s, s.sleep(), nil)
+	return b.commit(ctx, scope, s, s.onward(b.Clock.Now()), nil)
+}
+
+// finishAgreement ends a subscription whose last paid period is over.
+func (b *Biller) finishAgreement(ctx context.Context, scope table.Scope, id string) error {
+	return b.again(ctx, func() error {
+		s, err := b.get(ctx, scope, id)
+		now := b.Clock.Now()
+		if err != nil || s.Step != StepEnd || s.WakeAt.After(now) {
+			return err
+		}
+		if !s.Ending {
+			return b.commit(ctx, scope, s, s.onward(now), nil)
+		}
+		return b.tell(ctx, scope, s, s.end(), event.Event{Type: event.SubscriptionCancelled})
+	})
+}
+
+// tell commits a subscription together with what it gives now and an event, of which the
+// kind and what is special about it are given.
+func (b *Biller) tell(ctx context.Context, scope table.Scope, was read, next Subscription, e event.Event, more ...table.Write) error {
+	c, err := customer.Read(ctx, b.Tables, scope, was.Customer)
+	if err != nil {
+		return err
+	}
+	e.At, e.SubscriptionID, e.Entitlement = b.Clock.Now(), next.ID, next.Terms.Entitlement
+	if e.PlanID == "" {
+		e.PlanID = next.Plan
+	}
+	c.Replace(next.source(sourceOrder(c, was.Subscription)))
+	c.Tell(e)
+	return b.commit(ctx, scope, was, next, c, more...)
 }
 
 // resolve finds out what became of an attempt whose outcome is not known.
@@ -161,7 +198,7 @@ func (b *Biller) resolve(ctx context.Context, scope table.Scope, s read) error {
 	now := b.Clock.Now()
 	item, err := b.Tables.Get(ctx, orderKey(scope, OrderID(scope, s.ID, s.Period, s.Attempt)))
 	if errors.Is(err, fault.NotFound) {
-		return b.commit(ctx, scope, s, s.wake(StepCharge, s.NextDueAt, now), nil)
+		return b.commit(ctx, scope, s, s.onward(now), nil)
 	}
 	if err != nil {
 		return fmt.Errorf("billing: order: %w", err)
@@ -174,30 +211,56 @@ func (b *Biller) resolve(ctx context.Context, scope table.Scope, s read) error {
 	case charge.settled():
 		return b.settle(ctx, scope, charge, read{}, nil)
 	case charge.State == Void:
-		return b.commit(ctx, scope, s, s.wake(StepCharge, s.NextDueAt, now), nil)
+		return b.commit(ctx, scope, s, s.onward(now), nil)
 	case charge.Lease.After(now):
 		return b.commit(ctx, scope, s, s.wake(StepResolve, charge.Lease, now), nil)
 	}
-	calling, cancel := clock.LeaveRoom(ctx, answerMargin)
-	found := gateway.Find(calling, charge.ID, Want{Amount: s.Terms.Price})
-	cancel()
-	b.Log.InfoContext(ctx, "charge looked up", "order", charge.ID, "subscription", s.ID, "result", found.Result, "code", found.Code)
-	next, verdict := charge.resolve(found, s.due(now) && s.wants(charge), now)
+	found, err := b.seek(ctx, scope, gateway, charge, s.CustomerKey)
+	if err != nil {
+		return err
+	}
+	next, verdict := charge.resolve(found, s.due(now) && s.wants(charge), gateway.Repeats(), now)
 	switch verdict {
 	case Close:
-		return b.close(ctx, scope, s, nil, next, item, found)
+		if err := b.close(ctx, scope, s, nil, next, item, found); err != nil {
+			return err
+		}
+		return b.strays(ctx, scope, charge.ID, found)
 	case Resend:
 		return b.resend(ctx, gateway, scope, s, next, item)
 	case Wait:
 	}
 	if now.Sub(charge.SentAt) > 24*time.Hour {
-		b.Log.ErrorContext(ctx, "outcome still unknown", "alarm", true, "order", charge.ID, "gateway", charge.Gateway)
+		b.alarm(ctx, "outcome still unknown", "order", charge.ID, "gateway", charge.Gateway)
 	}
 	orderItem, err := next.item(item, scope)
 	if err != nil {
 		return err
 	}
 	return b.commit(ctx, scope, s, s.wake(StepResolve, next.nextLook(now), now), nil, table.Put(orderItem))
+}
+
+// seek looks for an order that is open. A gateway that is asked by the order's id needs no
+// card for it.
+func (b *Biller) seek(ctx context.Context, scope table.Scope, g Gateway, c Charge, customerKey string) (Outcome, error) {
+	var l letter
+	if _, ok := g.(Mandates); ok {
+		var err error
+		if l, err = b.unseal(ctx, scope, c); err != nil {
+			return Outcome{}, err
+		}
+	}
+	return b.find(ctx, g, c, l, customerKey), nil
+}
+
+// strays has the payments given back that were made for an order beside its own.
+func (b *Biller) strays(ctx context.Context, scope table.Scope, id string, found Outcome) error {
+	for _, p := range found.Others {
+		if err := b.giveBack(ctx, scope, id, p, "A second payment was made for this order."); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // resend sends the same body under the same order once more, and once more reads the

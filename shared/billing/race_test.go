@@ -256,7 +256,7 @@ func TestTwoSubscriptionsOfOneCustomerAtOnceAreBothCharged(t *testing.T) {
 		w := newWorld(t, noon)
 		for _, id := range []string{"sub-1", "sub-2"} {
 			r := signUp("monthly")
-			r.ID, r.AuthKey = id, secret+id
+			r.ID, r.Card.AuthKey = id, secret+id
 			w.subscribe(r)
 		}
 		w.clock.set(due)

@@ -11,7 +11,7 @@ import (
 // other is a sign-up by somebody else under the customerKey of signUp.
 func other() billing.SignUp {
 	r := signUp("monthly")
-	r.ID, r.CustomerID, r.AuthKey = "sub-2", "person-2", "other"
+	r.ID, r.CustomerID, r.Card.AuthKey = "sub-2", "person-2", "other"
 	return r
 }
 
@@ -42,7 +42,7 @@ func TestARefusedCardKeepsNobodyFromItsCustomerKey(t *testing.T) {
 				t.Errorf("its owner: got %s, %v, want active", created.Subscription.State, err)
 			}
 			again := signUp("monthly")
-			again.AuthKey = "once more"
+			again.Card.AuthKey = "once more"
 			_, err = w.try(again)
 			wantFault(t, err, fault.Conflict, "customer_key_taken")
 		})
@@ -55,7 +55,7 @@ func TestARefusedCardLosesNoCustomerKeyThatAnotherCardKeeps(t *testing.T) {
 	w.subscribe(signUp("monthly"))
 	w.gateway.issue = func(nth int) (refused, dropped, lost bool) { return nth == 2, false, false }
 	r := signUp("weekly")
-	r.ID, r.AuthKey = "sub-3", "refused"
+	r.ID, r.Card.AuthKey = "sub-3", "refused"
 	_, err := w.try(r)
 	wantFault(t, err, fault.Invalid, "payment_method_refused")
 	_, err = w.try(other())

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"grantline/shared/clock"
 	"grantline/shared/customer"
@@ -17,21 +19,37 @@ import (
 	"grantline/shared/table"
 )
 
-// SignUp asks for a subscription that is charged to a card which the customer has just
-// registered with the gateway.
+// SignUp asks for a subscription: one that is charged to a card which the customer has just
+// registered with the gateway, or to a mandate which the customer is to approve there.
 type SignUp struct {
-	ID          string // the caller's, "" to derive one
-	CustomerID  string // the company's
-	Plan        string
-	Gateway     string
+	ID         string // the caller's, "" to derive one
+	CustomerID string // the company's
+	Plan       string
+	Gateway    string
+	Card       *NewCard    // where customers register cards
+	Mandate    *NewMandate // where they approve mandates
+}
+
+// NewCard is what a customer brings back from a gateway's card form.
+type NewCard struct {
 	AuthKey     string // secret, works once
-	CustomerKey string
+	CustomerKey string // the gateway's name for the customer, chosen by the app
+}
+
+// NewMandate is what a gateway has to know for its page.
+type NewMandate struct {
+	Payer     Payer
+	Address   Address
+	ReturnURL string
+	// Only approves, and takes no money; else the approval pays for the first period.
+	Only bool
 }
 
 // Created is the answer to a SignUp.
 type Created struct {
 	Subscription Subscription
-	Existed      bool // the same was asked before
+	Link         string // the page on which the customer approves the mandate, while that is open
+	Existed      bool   // the same was asked before
 }
 
 var (
@@ -48,21 +66,71 @@ var (
 // ValidID says whether id can be a subscription's.
 func ValidID(id string) bool { return subscriptionID.MatchString(id) && !reservedIDs[id] }
 
+func malformed(field, should string) error {
+	return fault.New(fault.Malformed, "invalid_request", "%s should be %s.", field, should)
+}
+
 func (r SignUp) validate() error {
-	malformed := func(field, should string) error {
-		return fault.New(fault.Malformed, "invalid_request", "%s should be %s.", field, should)
-	}
 	switch {
 	case r.ID != "" && !ValidID(r.ID):
 		return malformed("id", "1 to 64 letters, digits, - or _, and no route's name")
-	case r.Gateway != "toss":
-		return malformed("gateway", "toss")
-	case len(r.AuthKey) < 1 || len(r.AuthKey) > 300:
+	case r.Card != nil && r.Mandate == nil:
+		return r.Card.validate()
+	case r.Mandate != nil && r.Card == nil:
+		if r.ID == "" {
+			return malformed("id", "given: without one, asking again would make another mandate")
+		}
+		return r.Mandate.validate()
+	}
+	return malformed(r.Gateway, "what the gateway of the plan needs, and nothing else")
+}
+
+func (c NewCard) validate() error {
+	switch {
+	case len(c.AuthKey) < 1 || len(c.AuthKey) > 300:
 		return malformed("toss.authKey", "1 to 300 characters")
-	case !customerKeys.MatchString(r.CustomerKey):
+	case !customerKeys.MatchString(c.CustomerKey):
 		return malformed("toss.customerKey", "2 to 300 letters, digits or any of - _ = . @")
 	}
 	return nil
+}
+
+var (
+	countries  = regexp.MustCompile(`^[A-Z]{2}$`)
+	returnURLs = regexp.MustCompile(`^https?://[!-~]+$`)
+)
+
+func (m NewMandate) validate() error {
+	for field, text := range map[string]string{
+		"dodo.customer.customer_id": m.Payer.ID, "dodo.customer.email": m.Payer.Email, "dodo.customer.name": m.Payer.Name,
+		"dodo.customer.phone_number": m.Payer.Phone, "dodo.billing.city": m.Address.City, "dodo.billing.state": m.Address.State,
+		"dodo.billing.street": m.Address.Street, "dodo.billing.zipcode": m.Address.Zip,
+	} {
+		if !plainText(text, 200) {
+			return malformed(field, "at most 200 printable characters")
+		}
+	}
+	at := strings.LastIndexByte(m.Payer.Email, '@')
+	switch {
+	case m.Payer.ID == "" && (at < 1 || at == len(m.Payer.Email)-1 || strings.ContainsAny(m.Payer.Email, " ,;<>")):
+		return malformed("dodo.customer.email", "one address, where there is no customer_id")
+	case m.Payer.ID == "" && m.Payer.Name == "":
+		return malformed("dodo.customer.name", "given, where there is no customer_id")
+	case !countries.MatchString(m.Address.Country):
+		return malformed("dodo.billing.country", "two capital letters (ISO 3166-1)")
+	case !validReturn(m.ReturnURL):
+		return malformed("dodo.returnUrl", "an http or https address of at most 500 characters")
+	}
+	return nil
+}
+
+func validReturn(url string) bool {
+	return len(url) <= 500 && returnURLs.MatchString(url)
+}
+
+func plainText(s string, most int) bool {
+	return utf8.ValidString(s) && utf8.RuneCountInString(s) <= most &&
+		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 func hash(parts ...string) []byte {
@@ -81,13 +149,14 @@ func short(sum []byte) string {
 // after the request has surely ended.
 const handover = time.Minute
 
-// Subscribe creates the subscription, registers the card and makes the first charge, as
-// far as ctx's time allows; what is left is done by the queue, and the subscription is
-// then still pending. The same request again gives the same subscription. Errors:
-// fault.Malformed and fault.Invalid before anything is written; fault.Invalid with code
-// payment_method_refused when the gateway refused the card, after which nothing is left
-// and the id may be used again; fault.Conflict for another request's id or another
-// customer's customerKey.
+// Subscribe creates the subscription and, as far as ctx's time allows, either registers the
+// card and makes the first charge, the rest of which is done by the queue while it is
+// pending, or has the gateway make the page on which the customer approves the mandate. The
+// same request again gives the same subscription. Errors: fault.Malformed and fault.Invalid
+// before anything is written; fault.Invalid when the gateway refused, with code
+// payment_method_refused if it was the card, after which nothing is left and the id may be
+// used again; fault.Conflict for another request's id or another customer's customerKey;
+// fault.Unavailable when no page was to be had: ask again.
 func (b *Biller) Subscribe(ctx context.Context, scope table.Scope, r SignUp) (Created, error) {
 	if err := r.validate(); err != nil {
 		return Created{}, err
@@ -96,18 +165,29 @@ func (b *Biller) Subscribe(ctx context.Context, scope table.Scope, r SignUp) (Cr
 	if !ok || plan.Gateway != r.Gateway {
 		return Created{}, fault.New(fault.Invalid, "unknown_plan", "There is no plan %q at gateway %s.", r.Plan, r.Gateway)
 	}
-	if _, err := b.gateway(scope, r.Gateway); err != nil {
+	gateway, err := b.gateway(scope, r.Gateway)
+	if err != nil {
 		return Created{}, err
+	}
+	mandates, isMandates := gateway.(Mandates)
+	if isMandates != (r.Mandate != nil) {
+		return Created{}, malformed(r.Gateway, "what the gateway of the plan needs, and nothing else")
 	}
 	var s read
 	var existed bool
-	err := b.again(ctx, func() error {
+	err = b.again(ctx, func() error {
 		var err error
 		s, existed, err = b.create(ctx, scope, r, termsOf(plan))
 		return err
 	})
-	if err != nil || existed {
-		return Created{s.Subscription, existed}, err
+	if err != nil {
+		return Created{}, err
+	}
+	if isMandates {
+		return b.invite(ctx, scope, mandates, s, existed, *r.Mandate)
+	}
+	if existed {
+		return Created{Subscription: s.Subscription, Existed: true}, nil
 	}
 	// From here on the subscription stands, and whatever fails is for the queue to finish.
 	if s, err = b.register(ctx, scope, s); err != nil {
@@ -117,7 +197,7 @@ func (b *Biller) Subscribe(ctx context.Context, scope table.Scope, r SignUp) (Cr
 		b.Log.WarnContext(ctx, "registration left to the queue", "subscription", s.ID, "error", err)
 		return Created{Subscription: s.Subscription}, nil
 	}
-	if clock.Room(ctx, 2*answerMargin) {
+	if !s.Terms.OnDemand && clock.Room(ctx, 2*answerMargin) {
 		if err := b.charge(ctx, scope, s); err != nil {
 			b.Log.WarnContext(ctx, "first charge left to the queue", "subscription", s.ID, "error", err)
 		}
@@ -129,6 +209,15 @@ func (b *Biller) Subscribe(ctx context.Context, scope table.Scope, r SignUp) (Cr
 	return Created{Subscription: now.Subscription}, nil
 }
 
+// request is what was asked for, as far as asking again has to be the same.
+func (r SignUp) request(ref string) string {
+	parts := []string{"request", ref, r.Plan, r.Gateway}
+	if r.Card != nil {
+		return short(hash(append(parts, r.Card.CustomerKey)...))
+	}
+	return short(hash(append(parts, r.ID, fmt.Sprintf("%+v", *r.Mandate))...))
+}
+
 // create inserts the subscription, or finds it.
 func (b *Biller) create(ctx context.Context, scope table.Scope, r SignUp, terms Terms) (read, bool, error) {
 	c, err := b.Customers.Named(ctx, scope, r.CustomerID)
@@ -136,9 +225,9 @@ func (b *Biller) create(ctx context.Context, scope table.Scope, r SignUp, terms 
 		return read{}, false, err
 	}
 	if r.ID == "" {
-		r.ID = "sub_" + short(hash("subscription", c.Ref, r.Plan, r.AuthKey))
+		r.ID = "sub_" + short(hash("subscription", c.Ref, r.Plan, r.Card.AuthKey))
 	}
-	request := short(hash("request", c.Ref, r.Plan, r.Gateway, r.CustomerKey))
+	request := r.request(c.Ref)
 	was, err := b.get(ctx, scope, r.ID)
 	switch {
 	case errors.Is(err, fault.NotFound):
@@ -153,25 +242,19 @@ func (b *Biller) create(ctx context.Context, scope table.Scope, r SignUp, terms 
 	default:
 		return was, true, nil
 	}
-	owner, err := customer.Bound(ctx, b.Tables, scope, r.Gateway, r.CustomerKey)
-	if err != nil {
-		return read{}, false, err
-	}
-	if owner != "" && owner != c.Ref {
-		return read{}, false, fault.New(fault.Conflict, "customer_key_taken", "This customerKey belongs to another customer.")
-	}
-	if owner == "" {
-		c.Bind(r.Gateway, r.CustomerKey)
-	}
 	now := b.Clock.Now()
 	s := Subscription{
 		ID: r.ID, Customer: c.Ref, Gateway: r.Gateway, Plan: r.Plan, Terms: terms, Request: request, State: StatePending,
-		Anchor: now, Attempt: 1, CustomerKey: r.CustomerKey,
+		Anchor: now, Attempt: 1,
 	}
-	s.NextDueAt = s.calendar().Due(0)
-	s = s.wake(StepRegister, now.Add(handover), now)
-	if s.AuthKey, err = b.Sealer.Seal(ctx, []byte(r.AuthKey), sealedFor("auth-key", scope.Key(s.ID))); err != nil {
-		return read{}, false, fmt.Errorf("billing: sealing: %w", err)
+	if r.Card != nil {
+		if s, err = b.withCard(ctx, scope, s, c, *r.Card); err != nil {
+			return read{}, false, err
+		}
+	} else {
+		s.ReturnURL, s.FirstCharge = r.Mandate.ReturnURL, !r.Mandate.Only && !terms.OnDemand
+		s.Inviting = now.Add(b.Lease)
+		s = s.wake(StepAwait, now.Add(handover), now)
 	}
 	c.Set(s.source(""))
 	c.Tell(event.Event{Type: event.SubscriptionCreated, At: now, SubscriptionID: s.ID, PlanID: s.Plan, Entitlement: terms.Entitlement})
@@ -183,223 +266,35 @@ func (b *Biller) create(ctx context.Context, scope table.Scope, r SignUp, terms 
 	return read{s, item}, false, err
 }
 
-// register turns the authKey into a billing key and goes on to the first charge. Its
-// idempotency key follows from the subscription and the authKey, so that doing it twice
-// registers one card. fault.Invalid means that the gateway refused.
-func (b *Biller) register(ctx context.Context, scope table.Scope, s read) (read, error) {
-	gateway, err := b.gateway(scope, s.Gateway)
-	if err != nil {
+// withCard is the new subscription with what its card is to be made of.
+func (b *Biller) withCard(ctx context.Context, scope table.Scope, s Subscription, c *customer.Customer, card NewCard) (Subscription, error) {
+	if err := b.bind(ctx, scope, s.Gateway, card.CustomerKey, c); err != nil {
 		return s, err
 	}
-	authKey, err := b.Sealer.Open(ctx, s.AuthKey, sealedFor("auth-key", scope.Key(s.ID)))
-	if err != nil {
-		return s, fmt.Errorf("billing: sealed authKey: %w", errors.Join(fault.Unavailable, err))
+	now := b.Clock.Now()
+	s.CustomerKey = card.CustomerKey
+	if !s.Terms.OnDemand {
+		s.NextDueAt = s.dueOf(0)
 	}
-	calling, cancel := clock.LeaveRoom(ctx, answerMargin)
-	card, err := gateway.Issue(calling, Registration{
-		Key:     "gl_card_" + short(hash("card", scope.String(), s.ID, string(authKey))),
-		AuthKey: string(authKey), CustomerKey: s.CustomerKey,
-	})
-	cancel()
-	if err != nil {
-		return s, err
-	}
-	next := s.Subscription
-	if next.BillingKey, err = b.Sealer.Seal(ctx, []byte(card.BillingKey), sealedFor("billing-key", scope.Key(s.ID))); err != nil {
+	s = s.wake(StepRegister, now.Add(handover), now)
+	var err error
+	if s.Opening, err = b.Sealer.Seal(ctx, []byte(card.AuthKey), sealedFor("auth-key", scope.Key(s.ID))); err != nil {
 		return s, fmt.Errorf("billing: sealing: %w", err)
 	}
-	next.AuthKey, next.Card, next.Issuer = nil, card.Number, card.Issuer
-	now := b.Clock.Now()
-	next = next.wake(StepCharge, now.Add(handover), now)
-	if err := b.commit(ctx, scope, s, next, nil); err != nil {
-		return s, err
-	}
-	item, err := next.item(s.item, scope, b.Shards)
-	item.Revision++
-	return read{next, item}, err
+	return s, nil
 }
 
-// withdraw takes back a subscription whose card was refused while its request waited,
-// and what its customer was said to hold of it; the events alone remember it.
-func (b *Biller) withdraw(ctx context.Context, scope table.Scope, s read, refusal error) error {
-	err := b.again(ctx, func() error {
-		c, err := customer.Read(ctx, b.Tables, scope, s.Customer)
-		if err != nil {
-			return err
-		}
-		c.Drop(s.source(""))
-		c.Tell(b.refused(s, fault.Code(refusal)))
-		released, err := b.release(ctx, scope, s, c)
-		if err != nil {
-			return err
-		}
-		writes, err := c.Writes()
-		if err != nil {
-			return err
-		}
-		return b.Tables.Commit(ctx, append(append(writes, released...), table.Removed(s.item))...)
-	})
-	if err != nil {
-		// The queue will hear the same refusal and end it.
-		b.Log.WarnContext(ctx, "refused subscription left to the queue", "subscription", s.ID, "error", err)
-	}
-	return refusal
-}
-
-// release lets go of the customerKey of a subscription that never came to be, unless its
-// customer goes by it elsewhere. A customerKey is kept by a card that was registered under
-// it: a made-up authKey must not be enough to shut its owner out. Whoever of the customer
-// signs up at the same time writes the same head, so one of the two is decided anew.
-func (b *Biller) release(ctx context.Context, scope table.Scope, s read, c *customer.Customer) ([]table.Write, error) {
-	var ids []string
-	for _, o := range c.Sources() {
-		if o.Kind == "subscription" && o.Provider == s.Gateway && o.Ref != s.ID {
-			ids = append(ids, o.Ref)
-		}
-	}
-	others, err := b.Held(ctx, scope, ids)
-	if err != nil {
-		return nil, err
-	}
-	for _, o := range others {
-		if o.CustomerKey == s.CustomerKey && o.Refusal == "" {
-			return nil, nil
-		}
-	}
-	return c.Unbind(ctx, b.Tables, s.Gateway, s.CustomerKey)
-}
-
-// refused is the event that a subscription never came to be.
-func (b *Biller) refused(s read, refusal string) event.Event {
-	return event.Event{
-		Type: event.SubscriptionCancelled, At: b.Clock.Now(), SubscriptionID: s.ID, PlanID: s.Plan,
-		Entitlement: s.Terms.Entitlement, DeclineCode: refusal,
-	}
-}
-
-// The pauses between tries of a registration whose outcome is not known: never more than
-// a quarter of an hour, so that a sign-up is settled soon after the gateway is back. After
-// registerTries, about a day, it is given up: no money hangs on it.
-var registerAgain = []time.Duration{time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute}
-
-const registerTries = 100
-
-// finishRegistration is what the queue does about a sign-up whose request has ended.
-func (b *Biller) finishRegistration(ctx context.Context, scope table.Scope, s read) error {
-	registered, err := b.register(ctx, scope, s)
-	switch {
-	case err == nil:
-		return b.charge(ctx, scope, registered)
-	case errors.Is(err, fault.Invalid), s.Tries >= registerTries:
-		refusal := fault.Code(err)
-		if !errors.Is(err, fault.Invalid) {
-			refusal = "registration_unanswered"
-		}
-		return b.refuse(ctx, scope, s, refusal)
-	case errors.Is(err, fault.Conflict):
-		return nil // somebody else went on with it
-	}
-	now := b.Clock.Now()
-	next := s.wake(StepRegister, now.Add(registerAgain[min(s.Tries, len(registerAgain)-1)]), now)
-	next.Tries++
-	b.Log.WarnContext(ctx, "registration unanswered", "subscription", s.ID, "try", next.Tries, "error", err)
-	return b.commit(ctx, scope, s, next, nil)
-}
-
-// refuse ends a subscription that never came to be.
-func (b *Biller) refuse(ctx context.Context, scope table.Scope, s read, refusal string) error {
-	c, err := customer.Read(ctx, b.Tables, scope, s.Customer)
+// bind makes a customerKey its customer's own; a customerKey belongs to its first customer.
+func (b *Biller) bind(ctx context.Context, scope table.Scope, gateway, customerKey string, c *customer.Customer) error {
+	owner, err := customer.Bound(ctx, b.Tables, scope, gateway, customerKey)
 	if err != nil {
 		return err
 	}
-	next := s.sleep()
-	next.State, next.Refusal, next.AuthKey = StateCancelled, refusal, nil
-	c.Set(next.source(""))
-	c.Tell(b.refused(s, refusal))
-	released, err := b.release(ctx, scope, s, c)
-	if err != nil {
-		return err
+	if owner != "" && owner != c.Ref {
+		return fault.New(fault.Conflict, "customer_key_taken", "This customerKey belongs to another customer.")
 	}
-	return b.commit(ctx, scope, s, next, c, released...)
-}
-
-// Get reads a subscription. It returns fault.NotFound if there is none.
-func (b *Biller) Get(ctx context.Context, scope table.Scope, id string) (Subscription, error) {
-	if !ValidID(id) {
-		return Subscription{}, notFound()
+	if owner == "" {
+		c.Bind(gateway, customerKey)
 	}
-	s, err := b.get(ctx, scope, id)
-	if errors.Is(err, fault.NotFound) {
-		return Subscription{}, notFound()
-	}
-	return s.Subscription, err
-}
-
-// Held reads several subscriptions at once, in the order of their ids; those that are not
-// there are left out.
-func (b *Biller) Held(ctx context.Context, scope table.Scope, ids []string) ([]Subscription, error) {
-	var held []Subscription
-	for len(ids) > 0 {
-		n := min(len(ids), 1000)
-		keys := make([]table.Key, n)
-		for i, id := range ids[:n] {
-			keys[i] = key(scope, id)
-		}
-		ids = ids[n:]
-		items, err := b.Tables.GetAll(ctx, keys)
-		if err != nil {
-			return nil, fmt.Errorf("billing: subscriptions: %w", err)
-		}
-		for _, item := range items {
-			s, err := decodeSubscription(item)
-			if err != nil {
-				return nil, err
-			}
-			held = append(held, s)
-		}
-	}
-	return held, nil
-}
-
-func notFound() error {
-	return fault.New(fault.NotFound, "subscription_not_found", "There is no such subscription.")
-}
-
-// Charges lists every attempt of a subscription, oldest first. The orders are found by
-// their ids, which follow from period and attempt, so that no list has to be kept.
-func (b *Biller) Charges(ctx context.Context, scope table.Scope, s Subscription) ([]Charge, error) {
-	var keys []table.Key
-	for period := 0; period <= s.Period; period++ {
-		for attempt := 1; attempt <= mostAttempts(s, period); attempt++ {
-			keys = append(keys, orderKey(scope, OrderID(scope, s.ID, period, attempt)))
-		}
-	}
-	var charges []Charge
-	for len(keys) > 0 {
-		n := min(len(keys), 1000)
-		items, err := b.Tables.GetAll(ctx, keys[:n])
-		if err != nil {
-			return nil, fmt.Errorf("billing: orders: %w", err)
-		}
-		for _, item := range items {
-			c, err := DecodeCharge(item)
-			if err != nil {
-				return nil, err
-			}
-			charges = append(charges, c)
-		}
-		keys = keys[n:]
-	}
-	return charges, nil
-}
-
-// mostAttempts that a period can have had.
-func mostAttempts(s Subscription, period int) int {
-	calendar, most := s.calendar(), 1
-	for attempt := 2; ; attempt++ {
-		if _, ok := calendar.Attempt(period, attempt); !ok {
-			return most
-		}
-		most = attempt
-	}
+	return nil
 }

@@ -42,8 +42,8 @@ func TestASignUpIsPaidAndAnchoredAtItsInstant(t *testing.T) {
 	if s.State != billing.StateActive || !s.Anchor.Equal(noon) || s.Period != 1 || !s.PaidUntil.Equal(at("2026-04-10T12:00:00+09:00")) {
 		t.Errorf("got %s anchored at %v, period %d, paid until %v; want active at noon, 1, until the 10th of April", s.State, s.Anchor, s.Period, s.PaidUntil)
 	}
-	if len(s.AuthKey) > 0 || s.Card != "1234****" {
-		t.Errorf("got card %q and an authKey of %d bytes, want the masked card and no authKey", s.Card, len(s.AuthKey))
+	if len(s.Opening) > 0 || s.Card != "1234****" {
+		t.Errorf("got card %q and an authKey of %d bytes, want the masked card and no authKey", s.Card, len(s.Opening))
 	}
 	w.wantAccess(true)
 	w.sound(s.ID)
@@ -54,7 +54,7 @@ func TestTheSameSignUpAgainGivesTheSameSubscription(t *testing.T) {
 	w := newWorld(t, noon)
 	first := w.subscribe(signUp("monthly"))
 	again := signUp("monthly")
-	again.AuthKey = "another" // the app came back from the card form twice
+	again.Card.AuthKey = "another" // the app came back from the card form twice
 	created, err := w.try(again)
 	if err != nil || !created.Existed || created.Subscription.ID != first.ID || !created.Subscription.Anchor.Equal(first.Anchor) {
 		t.Errorf("again: got %+v, %v, want the first one", created, err)
@@ -75,8 +75,8 @@ func TestASignUpWithoutAnIDIsNamedAfterCustomerPlanAndAuthKey(t *testing.T) {
 		t.Errorf("the same again: got %s, %v, want %s", again.Subscription.ID, err, first.ID)
 	}
 	for name, change := range map[string]func(*billing.SignUp){
-		"plan": func(r *billing.SignUp) { r.Plan = "weekly" }, "authKey": func(r *billing.SignUp) { r.AuthKey += "2" },
-		"customer": func(r *billing.SignUp) { r.CustomerID, r.CustomerKey = "person-2", "key-of-person-2" },
+		"plan": func(r *billing.SignUp) { r.Plan = "weekly" }, "authKey": func(r *billing.SignUp) { r.Card.AuthKey += "2" },
+		"customer": func(r *billing.SignUp) { r.CustomerID, r.Card.CustomerKey = "person-2", "key-of-person-2" },
 	} {
 		other := r
 		change(&other)
@@ -91,8 +91,8 @@ func TestAnotherBodyUnderAnIDIsRefused(t *testing.T) {
 	w := newWorld(t, noon)
 	w.subscribe(signUp("monthly"))
 	for name, change := range map[string]func(*billing.SignUp){
-		"plan": func(r *billing.SignUp) { r.Plan = "weekly" }, "customerKey": func(r *billing.SignUp) { r.CustomerKey = "other-key" },
-		"customer": func(r *billing.SignUp) { r.CustomerID = "person-2"; r.CustomerKey = "key-of-person-2" },
+		"plan": func(r *billing.SignUp) { r.Plan = "weekly" }, "customerKey": func(r *billing.SignUp) { r.Card.CustomerKey = "other-key" },
+		"customer": func(r *billing.SignUp) { r.CustomerID = "person-2"; r.Card.CustomerKey = "key-of-person-2" },
 	} {
 		r := signUp("monthly")
 		change(&r)
@@ -108,7 +108,7 @@ func TestAnotherCustomersCustomerKeyIsRefused(t *testing.T) {
 	w := newWorld(t, noon)
 	w.subscribe(signUp("monthly"))
 	r := signUp("monthly")
-	r.ID, r.CustomerID, r.AuthKey = "sub-2", "person-2", "other"
+	r.ID, r.CustomerID, r.Card.AuthKey = "sub-2", "person-2", "other"
 	_, err := w.try(r)
 	wantFault(t, err, fault.Conflict, "customer_key_taken")
 	if got := len(w.tables.Items(table.Subscriptions)); got != 1 {
@@ -127,10 +127,10 @@ func TestWhatCannotBeAskedWritesNothing(t *testing.T) {
 		"id of a route":        func(r *billing.SignUp) { r.ID = "cancel" },
 		"id with a slash":      func(r *billing.SignUp) { r.ID = "a/b" },
 		"id too long":          func(r *billing.SignUp) { r.ID = strings.Repeat("a", 65) },
-		"no authKey":           func(r *billing.SignUp) { r.AuthKey = "" },
-		"authKey too long":     func(r *billing.SignUp) { r.AuthKey = strings.Repeat("a", 301) },
-		"customerKey too long": func(r *billing.SignUp) { r.CustomerKey = strings.Repeat("a", 301) },
-		"customerKey spaced":   func(r *billing.SignUp) { r.CustomerKey = "a b" },
+		"no authKey":           func(r *billing.SignUp) { r.Card.AuthKey = "" },
+		"authKey too long":     func(r *billing.SignUp) { r.Card.AuthKey = strings.Repeat("a", 301) },
+		"customerKey too long": func(r *billing.SignUp) { r.Card.CustomerKey = strings.Repeat("a", 301) },
+		"customerKey spaced":   func(r *billing.SignUp) { r.Card.CustomerKey = "a b" },
 		"another gateway":      func(r *billing.SignUp) { r.Gateway = "dodo" },
 		"no customer":          func(r *billing.SignUp) { r.CustomerID = "" },
 		"customer with a NUL":  func(r *billing.SignUp) { r.CustomerID = "a\x00" },
@@ -172,7 +172,7 @@ func TestARefusedCardLeavesNothingAndTheIDMayBeUsedAgain(t *testing.T) {
 		t.Errorf("events: got %v, want %v", got, want)
 	}
 	again := signUp("weekly") // even for another plan
-	again.AuthKey = "secret-auth-key-2"
+	again.Card.AuthKey = "secret-auth-key-2"
 	if created, err := w.try(again); err != nil || created.Existed || created.Subscription.State != billing.StateActive {
 		t.Errorf("the id again: got %+v, %v, want active and new", created, err)
 	}
@@ -188,12 +188,12 @@ func TestACardRefusedToTheQueueEndsItAndTheIDMayBeUsedAgain(t *testing.T) {
 	}
 	w.until(noon.Add(time.Hour))
 	s := w.subscription("sub-1")
-	if s.State != billing.StateCancelled || s.Refusal != "payment_method_refused" || len(s.AuthKey) > 0 {
+	if s.State != billing.StateCancelled || s.Refusal != "payment_method_refused" || len(s.Opening) > 0 {
 		t.Errorf("got %s with refusal %q, want cancelled as the card was refused, and no authKey", s.State, s.Refusal)
 	}
 	w.wantAccess(false)
 	again := signUp("monthly")
-	again.AuthKey = "secret-auth-key-2"
+	again.Card.AuthKey = "secret-auth-key-2"
 	if created, err := w.try(again); err != nil || created.Subscription.State != billing.StateActive {
 		t.Errorf("the id again: got %s, %v, want active", created.Subscription.State, err)
 	}
@@ -208,8 +208,8 @@ func TestAnUnansweredRegistrationIsFinishedByTheQueueWithOneCard(t *testing.T) {
 			w := newWorld(t, noon)
 			w.gateway.issue = func(nth int) (bool, bool, bool) { return false, nth < 3 && !lost, nth < 3 && lost }
 			s := w.subscribe(signUp("monthly"))
-			if s.State != billing.StatePending || len(s.AuthKey) == 0 || strings.Contains(string(s.AuthKey), secret) {
-				t.Errorf("got %s with authKey %q, want pending with it sealed", s.State, s.AuthKey)
+			if s.State != billing.StatePending || len(s.Opening) == 0 || strings.Contains(string(s.Opening), secret) {
+				t.Errorf("got %s with authKey %q, want pending with it sealed", s.State, s.Opening)
 			}
 			w.wantAccess(false)
 			w.until(noon.Add(time.Hour))
@@ -217,8 +217,8 @@ func TestAnUnansweredRegistrationIsFinishedByTheQueueWithOneCard(t *testing.T) {
 			if len(w.gateway.cards) != 1 || len(w.gateway.taken()) != 1 {
 				t.Errorf("got %d cards and %d payments, want one of each", len(w.gateway.cards), len(w.gateway.taken()))
 			}
-			if s := w.subscription("sub-1"); len(s.AuthKey) > 0 || !s.Anchor.Equal(noon) {
-				t.Errorf("got anchor %v and an authKey of %d bytes, want noon and none", s.Anchor, len(s.AuthKey))
+			if s := w.subscription("sub-1"); len(s.Opening) > 0 || !s.Anchor.Equal(noon) {
+				t.Errorf("got anchor %v and an authKey of %d bytes, want noon and none", s.Anchor, len(s.Opening))
 			}
 			w.sound("sub-1")
 		})
@@ -232,7 +232,7 @@ func TestARegistrationThatNobodyAnswersIsGivenUp(t *testing.T) {
 	w.subscribe(signUp("monthly"))
 	w.until(noon.Add(days(2)))
 	s := w.subscription("sub-1")
-	if s.State != billing.StateCancelled || s.Refusal != "registration_unanswered" || len(s.AuthKey) > 0 {
+	if s.State != billing.StateCancelled || s.Refusal != "registration_unanswered" || len(s.Opening) > 0 {
 		t.Errorf("after two days: got %s, %q, want cancelled, unanswered", s.State, s.Refusal)
 	}
 	if w.gateway.issues > 102 {
@@ -341,7 +341,7 @@ func TestARefusedCardTakesNothingElseAway(t *testing.T) {
 	w.subscribe(signUp("monthly"))
 	w.gateway.issue = func(int) (bool, bool, bool) { return true, false, false }
 	r := signUp("weekly")
-	r.ID, r.AuthKey = "sub-2", "other"
+	r.ID, r.Card.AuthKey = "sub-2", "other"
 	_, err := w.try(r)
 	wantFault(t, err, fault.Invalid, "payment_method_refused")
 	c, err := customer.Read(t.Context(), w.tables, scope, w.subscription("sub-1").Customer)
@@ -366,7 +366,7 @@ func TestASealedCardOpensForItsOwnSubscriptionAlone(t *testing.T) {
 	w := newWorld(t, noon)
 	for _, id := range []string{"sub-1", "sub-2"} {
 		r := signUp("monthly")
-		r.ID, r.AuthKey = id, secret+id
+		r.ID, r.Card.AuthKey = id, secret+id
 		w.subscribe(r)
 	}
 	var items [2]table.Item

@@ -1,12 +1,7 @@
 package billing
 
 import (
-	"encoding/binary"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"hash/fnv"
-	"strconv"
 	"time"
 
 	"grantline/shared/catalog"
@@ -14,7 +9,6 @@ import (
 	"grantline/shared/event"
 	"grantline/shared/money"
 	"grantline/shared/schedule"
-	"grantline/shared/table"
 )
 
 // State is how an agreement stands.
@@ -36,18 +30,23 @@ type Step string
 const (
 	StepNone     Step = ""
 	StepRegister Step = "register" // turn the authKey into a billing key
+	StepAwait    Step = "await"    // look whether the customer has approved or mended the mandate
 	StepCharge   Step = "charge"   // make the next attempt
 	StepRemind   Step = "remind"   // tell the customer that an attempt is coming
 	StepResolve  Step = "resolve"  // find out what became of the attempt
+	StepEnd      Step = "end"      // the last paid period is over
 )
 
 // Terms are what was agreed at the sign-up; a later change of the plan does not move them.
 type Terms struct {
-	Entitlement             string         `json:"entitlement"`
-	Name                    string         `json:"name"`
-	Price                   money.Amount   `json:"price"`
-	TaxFree                 int64          `json:"taxFree,omitempty"`
-	Cycle                   schedule.Cycle `json:"cycle"`
+	Entitlement string       `json:"entitlement,omitempty"`
+	Name        string       `json:"name"`
+	Price       money.Amount `json:"price,omitzero"`
+	TaxFree     int64        `json:"taxFree,omitempty"`
+	Product     string       `json:"product,omitempty"` // the gateway's name of it
+	// OnDemand has no price and no dates: it is charged when the company asks.
+	OnDemand                bool           `json:"onDemand,omitempty"`
+	Cycle                   schedule.Cycle `json:"cycle,omitzero"`
 	Zone                    string         `json:"zone"`
 	Grace                   bool           `json:"grace,omitempty"`
 	RepeatInsufficientFunds bool           `json:"repeatInsufficientFunds,omitempty"`
@@ -56,44 +55,87 @@ type Terms struct {
 
 func termsOf(p catalog.Plan) Terms {
 	return Terms{
-		Entitlement: p.Entitlement, Name: p.Name, Price: p.Price, TaxFree: p.TaxFree, Cycle: p.Cycle, Zone: p.Zone,
-		Grace: p.Grace, RepeatInsufficientFunds: p.RepeatInsufficientFunds, AfterLastAttempt: p.AfterLastAttempt,
+		Entitlement: p.Entitlement, Name: p.Name, Price: p.Price, TaxFree: p.TaxFree, Product: p.Product, OnDemand: p.OnDemand,
+		Cycle: p.Cycle, Zone: p.Zone, Grace: p.Grace, RepeatInsufficientFunds: p.RepeatInsufficientFunds,
+		AfterLastAttempt: p.AfterLastAttempt,
 	}
+}
+
+// Planned is the plan that takes over with the next period.
+type Planned struct {
+	Plan  string `json:"plan"`
+	Terms Terms  `json:"terms"`
+}
+
+// LastPaid is the attempt that was paid last.
+type LastPaid struct {
+	Period  int       `json:"period"`
+	Attempt int       `json:"attempt"`
+	At      time.Time `json:"at"` // when we knew of it
 }
 
 // Subscription is an agreement that we charge for. Its methods are pure.
 type Subscription struct {
-	ID       string `json:"id"`
-	Customer string `json:"customer"` // our id
-	Gateway  string `json:"gateway"`
-	Plan     string `json:"plan"`
-	Terms    Terms  `json:"terms"`
+	ID       string   `json:"id"`
+	Customer string   `json:"customer"` // our id
+	Gateway  string   `json:"gateway"`
+	Plan     string   `json:"plan"`
+	Terms    Terms    `json:"terms"`
+	Next     *Planned `json:"next,omitempty"`
 	// Request is a hash of what was asked at the creation, without the authKey: the same id
 	// with another one is a conflict.
-	Request string    `json:"request"`
-	State   State     `json:"state"`
-	Anchor  time.Time `json:"anchor"`  // the instant of the sign-up, to which all dates go back
+	Request string `json:"request"`
+	State   State  `json:"state"`
+	// Anchor is the instant to which all dates go back: of the sign-up, of a mandate's
+	// approval, or of the period with which another cycle began. It is the start of period
+	// Base.
+	Anchor  time.Time `json:"anchor"`
+	Base    int       `json:"base,omitempty"`
 	Period  int       `json:"period"`  // the one to be paid next, from 0
 	Attempt int       `json:"attempt"` // the one to be made next, from 1
 	// NextDueAt is the instant of that attempt, zero if there will be none.
 	NextDueAt time.Time `json:"nextDueAt,omitzero"`
 	PaidUntil time.Time `json:"paidUntil,omitzero"`
+	LastPaid  *LastPaid `json:"lastPaid,omitempty"`
 	LastCode  string    `json:"lastCode,omitempty"` // of the decline before, if it says something about the card
 	Reminded  int       `json:"reminded,omitempty"` // the attempt that the customer was told of
 	Step      Step      `json:"step,omitempty"`
 	WakeAt    time.Time `json:"wakeAt,omitzero"`
 	Tries     int       `json:"tries,omitempty"` // of the registration, so far
 
-	CustomerKey string `json:"customerKey"`
-	AuthKey     []byte `json:"-"`              // sealed; gone once it was used
-	BillingKey  []byte `json:"-"`              // sealed
-	Card        string `json:"card,omitempty"` // masked
-	Issuer      string `json:"issuer,omitempty"`
-	// Refusal is set where no billing key was to be had; the id may then be used again.
+	// Ending is the customer's word that the paid period is the last.
+	Ending bool `json:"ending,omitempty"`
+	// Hastened says that a new card has brought an attempt of this period forward already.
+	Hastened bool `json:"hastened,omitempty"`
+	// NewCard came while an attempt was under way, and has its turn after it.
+	NewCard bool `json:"newCard,omitempty"`
+	// Waits says that the entitlement had ended before a new card: money comes first.
+	Waits bool `json:"waits,omitempty"`
+	// Returned says that the money of the running period was given back.
+	Returned bool `json:"returned,omitempty"`
+	// Spent says that the card was refused for good, so that nothing is charged to it.
+	Spent bool `json:"spent,omitempty"`
+
+	CustomerKey string `json:"customerKey,omitempty"`
+	// Opening is sealed: the authKey to be exchanged, or the page on which the customer
+	// approves or mends a mandate. It is gone once it was used.
+	Opening    []byte `json:"-"`
+	BillingKey []byte `json:"-"`              // sealed; the mandate where the gateway has those
+	Card       string `json:"card,omitempty"` // masked
+	Issuer     string `json:"issuer,omitempty"`
+
+	// OnHold says that the gateway charges the mandate no more until the customer mends it.
+	OnHold    bool      `json:"onHold,omitempty"`
+	Method    string    `json:"method,omitempty"` // behind the mandate, when it was last looked at
+	ReturnURL string    `json:"returnUrl,omitempty"`
+	AskedAt   time.Time `json:"askedAt,omitzero"` // since when the customer has the page
+	// FirstCharge says that the mandate's approval takes the money of period 0.
+	FirstCharge bool `json:"firstCharge,omitempty"`
+	// Inviting is until when somebody may be asking for the page.
+	Inviting time.Time `json:"inviting,omitzero"`
+	// Refusal is set where no means of payment was to be had; the id may then be used again.
 	Refusal string `json:"refusal,omitempty"`
 }
-
-const schema = 1
 
 // calendar never fails on a subscription that was made by newSubscription.
 func (s Subscription) calendar() schedule.Schedule {
@@ -102,6 +144,14 @@ func (s Subscription) calendar() schedule.Schedule {
 		panic(fmt.Sprintf("billing: subscription %s has a calendar that cannot be: %v", s.ID, err))
 	}
 	return c
+}
+
+// dueOf is the instant at which a period is due.
+func (s Subscription) dueOf(period int) time.Time { return s.calendar().Due(period - s.Base) }
+
+// attemptOf is the instant of an attempt, false if there is none.
+func (s Subscription) attemptOf(period, attempt int) (time.Time, bool) {
+	return s.calendar().Attempt(period-s.Base, attempt)
 }
 
 // ended says that no attempt will be made of itself any more.
@@ -115,18 +165,28 @@ func (s Subscription) ended() bool {
 }
 
 // chargeable says whether an attempt may be made at all.
-func (s Subscription) chargeable() bool { return !s.ended() && len(s.BillingKey) > 0 }
+func (s Subscription) chargeable() bool {
+	return !s.ended() && !s.Ending && !s.Terms.OnDemand && len(s.BillingKey) > 0
+}
 
 // lapsed says that the next period is due already, so that this one is not asked for any
 // more: two periods are never charged at once.
 func (s Subscription) lapsed(now time.Time) bool {
-	return !now.Before(s.calendar().Due(s.Period + 1))
+	return !now.Before(s.dueOf(s.Period + 1))
 }
 
 // due says whether the attempt may be made at now.
 func (s Subscription) due(now time.Time) bool {
 	return s.chargeable() && !s.NextDueAt.IsZero() && !now.Before(s.NextDueAt) && !s.lapsed(now) &&
 		(s.Attempt == 1 || s.Reminded == s.Attempt)
+}
+
+// skew is how far apart the clocks of two functions may be, and more.
+const skew = time.Minute
+
+// mayBeOpen says that an attempt may be under way: claimed, and not known to be settled.
+func (s Subscription) mayBeOpen(now time.Time) bool {
+	return s.Step == StepResolve || s.Step == StepCharge && len(s.BillingKey) > 0 && !now.Add(skew).Before(s.NextDueAt)
 }
 
 // wake sets what is next, and never an instant that is gone: the due index is read by a
@@ -144,25 +204,54 @@ func (s Subscription) sleep() Subscription {
 	return s
 }
 
+// onward is what is next when no attempt is under way.
+func (s Subscription) onward(now time.Time) Subscription {
+	switch {
+	case s.ended(), s.Terms.OnDemand && !s.Ending:
+		return s.sleep()
+	case s.Ending:
+		return s.wake(StepEnd, s.PaidUntil, now)
+	}
+	return s.wake(StepCharge, s.NextDueAt, now)
+}
+
 // paid is the subscription after the money of its period was taken.
 func (s Subscription) paid(now time.Time) (Subscription, event.Type) {
 	kind := event.SubscriptionRenewed
 	switch {
 	case s.PaidUntil.IsZero():
 		kind = event.SubscriptionActivated
-	case s.Attempt > 1:
+	case s.State == StatePastDue:
 		kind = event.SubscriptionRecovered
 	}
+	s.LastPaid = &LastPaid{s.Period, s.Attempt, now.Truncate(time.Second)}
 	s = s.next(now)
 	s.State, s.PaidUntil = StateActive, s.NextDueAt
-	return s, kind
+	s.Waits, s.Returned, s.NewCard = false, false, false
+	return s.onward(now), kind
 }
 
 // next goes on to the period after.
 func (s Subscription) next(now time.Time) Subscription {
-	s.Period, s.Attempt, s.LastCode, s.Reminded = s.Period+1, 1, "", 0
-	s.NextDueAt = s.calendar().Due(s.Period)
+	s.Period, s.Attempt, s.LastCode, s.Reminded, s.Hastened = s.Period+1, 1, "", 0, false
+	s.NextDueAt = s.dueOf(s.Period)
 	return s.wake(StepCharge, s.NextDueAt, now)
+}
+
+// turned is the subscription on the plan that takes over with the period that is due now.
+// Another cycle or zone begins its own calendar with it.
+func (s Subscription) turned() Subscription {
+	next := s.Next.Terms
+	if next.Cycle != s.Terms.Cycle || next.Zone != s.Terms.Zone {
+		s.Anchor, s.Base = s.NextDueAt, s.Period
+	}
+	s.Plan, s.Terms, s.Next = s.Next.Plan, next, nil
+	return s
+}
+
+// turns says that another plan takes over before the next charge is made.
+func (s Subscription) turns() bool {
+	return s.Next != nil && s.Attempt == 1 && s.State == StateActive
 }
 
 // remindBefore is how long before an attempt the customer is told of it: a full day, and
@@ -180,32 +269,157 @@ func (s Subscription) declined(code string, class Class, now time.Time) (Subscri
 	if class != Passing {
 		s.LastCode = code
 	}
-	if class != Hard && !same {
-		for attempt := s.Attempt + 1; ; attempt++ {
-			at, ok := s.calendar().Attempt(s.Period, attempt)
-			if !ok {
-				break
+	s.Spent = class == Hard
+	if class != Hard && !same && !s.Ending {
+		if next, ok := s.retried(now); ok {
+			next.State = StatePastDue
+			if s.NewCard {
+				next.NewCard = false
+				next = next.recarded(now)
 			}
-			if !at.After(now) {
-				continue // this one was late by more than the pause after it
-			}
-			s.State, s.Attempt, s.NextDueAt = StatePastDue, attempt, at
-			return s.wake(StepRemind, at.Add(-remindBefore), now), event.ChargeDeclined
+			return next, event.ChargeDeclined
 		}
 	}
-	s = s.sleep()
-	if s.Terms.AfterLastAttempt == catalog.Cancelled {
-		s.State = StateCancelled
-		return s, event.SubscriptionCancelled
+	next, told := s.over(now)
+	if s.NewCard && next.State == StateUnpaid {
+		next.NewCard = false
+		return next.recarded(now), event.ChargeDeclined
+	}
+	return next, told
+}
+
+// retried has its next attempt at that one's own date, if there is one to come.
+func (s Subscription) retried(now time.Time) (Subscription, bool) {
+	for attempt := s.Attempt + 1; ; attempt++ {
+		at, ok := s.attemptOf(s.Period, attempt)
+		if !ok {
+			return s, false
+		}
+		if at.After(now) { // one that is late by more than the pause after it is passed over
+			s.Attempt, s.NextDueAt = attempt, at
+			return s.wake(StepRemind, at.Add(-remindBefore), now), true
+		}
+	}
+}
+
+// over is the subscription after its last automatic attempt.
+func (s Subscription) over(now time.Time) (Subscription, event.Type) {
+	if s = s.sleep(); s.Ending || s.Terms.AfterLastAttempt == catalog.Cancelled {
+		return s.end(), event.SubscriptionCancelled
 	}
 	s.State = StateUnpaid
+	if s.OnHold {
+		s = s.wake(StepAwait, now.Add(pollAfter(now.Sub(s.AskedAt))), now)
+	}
 	return s, event.SubscriptionUnpaid
+}
+
+// end is the subscription after all.
+func (s Subscription) end() Subscription {
+	s = s.sleep()
+	s.State, s.Ending, s.Next, s.OnHold, s.Opening = StateCancelled, false, nil, false, nil
+	return s
 }
 
 // reminded is the subscription after its customer was told of the attempt.
 func (s Subscription) reminded(now time.Time) Subscription {
 	s.Reminded = s.Attempt
 	return s.wake(StepCharge, s.NextDueAt, now)
+}
+
+// recarded is the subscription with another means of payment. An open period is tried once
+// on it before its next attempt would have come; that one counts, and those after it keep
+// their dates.
+func (s Subscription) recarded(now time.Time) Subscription {
+	s.LastCode, s.Spent, s.OnHold = "", false, false
+	if s.Ending || s.Terms.OnDemand {
+		return s
+	}
+	switch s.State {
+	case StatePastDue:
+		if s.mayBeOpen(now) {
+			s.NewCard = true
+			return s
+		}
+		if s.lapsed(now) {
+			return s.wake(StepCharge, now, now)
+		}
+		if !s.Hastened {
+			return s.hastened(now)
+		}
+		if s.Step == StepAwait {
+			return s.wake(StepRemind, s.NextDueAt.Add(-remindBefore), now)
+		}
+	case StateUnpaid:
+		return s.revived(now)
+	case StatePending, StateActive, StateCancelled:
+	}
+	return s
+}
+
+// hastened makes the next attempt now. The customer, who has just given a card, needs no
+// reminder of it.
+func (s Subscription) hastened(now time.Time) Subscription {
+	s.NextDueAt, s.Reminded, s.Hastened = now, s.Attempt, true
+	return s.wake(StepCharge, now, now)
+}
+
+// revived is an unpaid subscription that a new card brings back: by the next attempt of its
+// open period where one remains, else with the period that runs, or the next one. Whatever
+// it is, access waits for the money.
+func (s Subscription) revived(now time.Time) Subscription {
+	s.State, s.Waits = StatePastDue, true
+	if s.lapsed(now) {
+		for s.lapsed(now) {
+			s = s.next(now)
+		}
+		return s
+	}
+	if _, ok := s.attemptOf(s.Period, s.Attempt+1); ok && !s.Hastened {
+		s.Attempt++
+		return s.hastened(now)
+	}
+	if next, ok := s.retried(now); ok {
+		return next
+	}
+	return s.next(now)
+}
+
+// cancelled is the subscription after its customer's word. until is when whoever may have
+// claimed the attempt unseen can no longer be at it. A paid period is used up unless atOnce;
+// what is not paid for ends now.
+func (s Subscription) cancelled(atOnce bool, until, now time.Time) Subscription {
+	if s.State == StateCancelled {
+		return s
+	}
+	open := s.mayBeOpen(now)
+	if s.Step == StepResolve {
+		until = s.WakeAt
+	}
+	s.Next, s.NewCard = nil, false
+	if s.State == StateActive && !atOnce && !s.PaidUntil.IsZero() && (open || s.PaidUntil.After(now)) {
+		s.Ending = true
+		if open {
+			return s.wake(StepResolve, until, now)
+		}
+		return s.onward(now)
+	}
+	s = s.end()
+	if open {
+		return s.wake(StepResolve, until, now)
+	}
+	return s
+}
+
+// resumed takes the customer's word back.
+func (s Subscription) resumed(now time.Time) Subscription {
+	if s.Ending && s.State != StateCancelled {
+		s.Ending = false
+		if s.Step == StepEnd {
+			return s.onward(now)
+		}
+	}
+	return s
 }
 
 // source is what the subscription gives its customer.
@@ -217,10 +431,15 @@ func (s Subscription) source(orderID string) entitlement.Source {
 	switch s.State {
 	case StateActive:
 		// A renewal that is due and not yet declined ends nothing.
-		e.State, e.Open, e.WillRenew = entitlement.Active, true, true
+		e.State, e.WillRenew = entitlement.Active, !s.Ending
+		e.Open = !s.Ending || s.Step == StepResolve
+		if s.Returned {
+			e.State, e.Open = entitlement.Ended, false
+		}
 	case StatePastDue:
 		e.State, e.WillRenew = entitlement.OnHold, true
-		if s.Terms.Grace && !s.PaidUntil.IsZero() {
+		// What says nothing about the card, such as a gateway's outage, takes nothing away.
+		if (s.Terms.Grace || s.LastCode == "") && !s.PaidUntil.IsZero() && !s.Waits && !s.Returned {
 			e.State, e.Open = entitlement.Grace, true
 		}
 	case StatePending:
@@ -229,96 +448,4 @@ func (s Subscription) source(orderID string) entitlement.Source {
 		e.State = entitlement.Ended
 	}
 	return e
-}
-
-// --- as an item ---
-
-func key(scope table.Scope, id string) table.Key {
-	return table.Key{Table: table.Subscriptions, Partition: scope.Key(id)}
-}
-
-// Shards is how many partitions each gateway's due index has. It may grow, never shrink.
-type Shards int
-
-// shardOf spreads subscriptions evenly.
-func (n Shards) of(id string) int {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(id))
-	return int(h.Sum32() % uint32(n)) //nolint:gosec // between 1 and 64 by configuration
-}
-
-func duePartition(scope table.Scope, gateway string, shard int) string {
-	return scope.Key(gateway, strconv.Itoa(shard))
-}
-
-// dueSort orders by instant, to the second and never before it.
-func dueSort(at time.Time, id string) string {
-	if at = at.UTC(); at.Nanosecond() > 0 {
-		at = at.Truncate(time.Second).Add(time.Second)
-	}
-	return at.Format(time.RFC3339) + "#" + id
-}
-
-func dueAt(sort string) (time.Time, error) {
-	if len(sort) < len("2006-01-02T15:04:05Z") {
-		return time.Time{}, fmt.Errorf("billing: %q does not begin with an instant", sort)
-	}
-	return time.Parse(time.RFC3339, sort[:len("2006-01-02T15:04:05Z")])
-}
-
-// item is the subscription as it is to be stored over the one that was read.
-func (s Subscription) item(read table.Item, scope table.Scope, shards Shards) (table.Item, error) {
-	data, err := json.Marshal(s)
-	read.Key, read.Schema, read.Data, read.Sealed, read.Index = key(scope, s.ID), schema, data, joined(s.AuthKey, s.BillingKey), nil
-	if s.Step != StepNone {
-		read.Index = &table.Index{Partition: duePartition(scope, s.Gateway, shards.of(s.ID)), Sort: dueSort(s.WakeAt, s.ID)}
-	}
-	return read, err
-}
-
-// decodeSubscription reads a subscription from its item.
-func decodeSubscription(item table.Item) (Subscription, error) {
-	var s Subscription
-	if err := decode(item, &s); err != nil {
-		return s, err
-	}
-	var err error
-	s.AuthKey, s.BillingKey, err = parted(item.Sealed)
-	return s, err
-}
-
-// joined puts two values into one, the first with its length before it; nil if both are
-// empty.
-func joined(first, second []byte) []byte {
-	if len(first)+len(second) == 0 {
-		return nil
-	}
-	both := binary.AppendUvarint(nil, uint64(len(first)))
-	return append(append(both, first...), second...)
-}
-
-// parted is the inverse of joined.
-func parted(both []byte) (first, second []byte, err error) {
-	if len(both) == 0 {
-		return nil, nil, nil
-	}
-	n, width := binary.Uvarint(both)
-	if width <= 0 {
-		return nil, nil, errors.New("billing: a sealed value is cut short")
-	}
-	rest := both[width:]
-	if n > uint64(len(rest)) {
-		return nil, nil, errors.New("billing: a sealed value is cut short")
-	}
-	return rest[:n], rest[n:], nil
-}
-
-func decode(item table.Item, into any) error {
-	if item.Schema > schema {
-		return fmt.Errorf("billing: item of schema %d, newer than this code's %d", item.Schema, schema)
-	}
-	if err := json.Unmarshal(item.Data, into); err != nil {
-		return fmt.Errorf("billing: item %s: %w", item.Key.Partition, err)
-	}
-	return nil
 }

@@ -21,6 +21,7 @@ import (
 	"grantline/shared/customer"
 	"grantline/shared/event"
 	"grantline/shared/memory"
+	"grantline/shared/reminder"
 	"grantline/shared/table"
 )
 
@@ -117,14 +118,18 @@ func (q *queue) drain() []message {
 // world is everything around the code under test.
 type world struct {
 	testing.TB
-	tables  *memory.Tables
-	clock   *movable
-	gateway *gateway
-	queue   *queue
-	biller  *billing.Biller
-	fanout  *billing.Fanout
-	rand    *rand.Rand
-	logs    *record
+	tables   *memory.Tables
+	clock    *movable
+	gateway  *gateway
+	queue    *queue
+	tellings *queue // what is to be told
+	courier  *courier
+	biller   *billing.Biller
+	fanout   *billing.Fanout
+	rand     *rand.Rand
+	logs     *record
+	// meanwhile counts the deliveries that came in between others.
+	meanwhile int
 }
 
 // record is a log that a test can read.
@@ -174,7 +179,7 @@ func newWorld(t testing.TB, start time.Time) *world {
 	}
 	clock := &movable{at: start.UTC()}
 	w := &world{
-		TB: t, tables: memory.New(), clock: clock, gateway: newGateway(clock), queue: &queue{},
+		TB: t, tables: memory.New(), clock: clock, gateway: newGateway(clock), queue: &queue{}, tellings: &queue{}, courier: &courier{},
 		rand: rand.New(rand.NewPCG(1, 2)), logs: &record{},
 	}
 	log := slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -184,16 +189,20 @@ func newWorld(t testing.TB, start time.Time) *world {
 		Customers: customer.Directory{Tables: w.tables, Identity: customer.Identity{
 			Key: func(context.Context, bool) (string, error) { return strings.Repeat("k", 32), nil },
 		}},
-		Shards: 2, Lease: lease,
+		Shards: 2, Lease: lease, Courier: w.courier,
 	}
 	w.fanout = &billing.Fanout{
-		Tables: w.tables, Clock: clock, Log: log, Shards: 2, Lines: []billing.Line{{GatewayName: name, Queue: w.queue, PerMinute: 300}},
+		Tables: w.tables, Clock: clock, Log: log, Shards: 2, Lines: []billing.Line{
+			{GatewayName: name, Queue: w.queue, PerMinute: 300},
+			{GatewayName: name, Lane: "toss-retries", Queue: w.queue, PerMinute: 100},
+			{GatewayName: billing.GatewayName{Scope: scope, Gateway: billing.LaneDeliver}, Queue: w.tellings, PerMinute: 600},
+		},
 	}
 	return w
 }
 
 func signUp(plan string) billing.SignUp {
-	return billing.SignUp{ID: "sub-1", CustomerID: who, Plan: plan, Gateway: "toss", AuthKey: secret, CustomerKey: "key-of-person-1"}
+	return billing.SignUp{ID: "sub-1", CustomerID: who, Plan: plan, Gateway: "toss", Card: &billing.NewCard{AuthKey: secret, CustomerKey: "key-of-person-1"}}
 }
 
 // invoke runs act as one invocation, which the gateway may end before its time.
@@ -231,13 +240,14 @@ func (w *world) until(end time.Time) {
 	w.Helper()
 	for w.clock.Now().Before(end) {
 		var report billing.Report
-		began := w.clock.Now()
+		began, meanwhile := w.clock.Now(), w.meanwhile
 		err := w.invoke(func(ctx context.Context) (err error) {
 			report, err = w.fanout.Tick(ctx)
 			return err
 		})
 		next := w.clock.Now().Truncate(time.Minute).Add(time.Minute)
-		if w.deliver() && err == nil && report.IdleUntil != nil {
+		// Who worked while the tick looked may have put something where it had looked.
+		if w.deliver() && err == nil && report.IdleUntil != nil && w.meanwhile == meanwhile {
 			next = report.IdleUntil.Add(time.Minute - time.Nanosecond).Truncate(time.Minute)
 			if !next.After(began) {
 				w.Fatalf("IdleUntil: got %v at %v, want an instant to come", report.IdleUntil, began)
@@ -252,8 +262,35 @@ func (w *world) until(end time.Time) {
 	}
 }
 
-// deliver works off the queue and says whether nothing remains.
+// courier is what customers were told.
+type courier struct {
+	mu   sync.Mutex
+	told []reminder.Reminder
+	fail func(nth int) bool // the nth telling does not arrive
+	nth  int
+}
+
+func (c *courier) Tell(ctx context.Context, r reminder.Reminder) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.nth++; ctx.Err() != nil || c.fail != nil && c.fail(c.nth) {
+		return errors.New("courier: lost")
+	}
+	c.told = append(c.told, r)
+	return nil
+}
+
+// deliver works off the queues and says whether nothing remains.
 func (w *world) deliver() bool {
+	for _, m := range w.tellings.drain() {
+		if err := w.invoke(func(ctx context.Context) error { return w.biller.Deliver(ctx, scope, m.Subscription) }); err != nil {
+			w.tellings.mu.Lock()
+			if m.receives++; m.receives < 8 {
+				w.tellings.messages = append(w.tellings.messages, m)
+			}
+			w.tellings.mu.Unlock()
+		}
+	}
 	messages := w.queue.drain()
 	for _, m := range messages {
 		if w.rand.IntN(3) == 0 {

@@ -1,0 +1,186 @@
+package billing
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"grantline/shared/fault"
+	"grantline/shared/table"
+)
+
+// Hint is what a gateway's word is about. Nothing of it is believed.
+type Hint struct {
+	Order        string // ours, "" for none
+	Payment      string // the gateway's id of one that may or may not be the order's, "" for none
+	Returned     bool   // money of it may have been given back
+	Subscription string // ours, whose mandate may have changed; "" for none
+}
+
+// LookAgain is what a gateway's word leads to: a look at what it names. It is false when
+// that is nothing of ours.
+func (b *Biller) LookAgain(ctx context.Context, scope table.Scope, h Hint) (bool, error) {
+	looked := false
+	if h.Order != "" {
+		applied, err := b.lookAt(ctx, scope, h)
+		if err != nil {
+			return false, err
+		}
+		looked = applied
+	}
+	if h.Subscription != "" && ValidID(h.Subscription) {
+		applied, err := b.noticed(ctx, scope, h.Subscription)
+		if err != nil {
+			return false, err
+		}
+		looked = looked || applied
+	}
+	return looked, nil
+}
+
+// lookAt holds an order against the gateway. An open one is settled; under one that is
+// settled, money that is not its own is given back, and what was given back elsewhere is
+// written down.
+func (b *Biller) lookAt(ctx context.Context, scope table.Scope, h Hint) (bool, error) {
+	item, err := b.Tables.Get(ctx, orderKey(scope, h.Order))
+	if errors.Is(err, fault.NotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	c, err := DecodeCharge(item)
+	if err != nil || c.Kind != ChargeKind {
+		return false, err
+	}
+	if c.settled() && h.Payment != "" && h.Payment == c.key() && !h.Returned {
+		return true, nil // it is known; each look costs of the gateway's pace
+	}
+	s, err := b.get(ctx, scope, c.Subscription)
+	if errors.Is(err, fault.NotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	gateway, err := b.gateway(scope, c.Gateway)
+	if err != nil {
+		return false, err
+	}
+	if s.State == StatePending && s.Step == StepAwait && c.open() {
+		return b.noticed(ctx, scope, s.ID) // a failed payment on an open page decides nothing
+	}
+	l := letter{}
+	if _, ok := gateway.(Mandates); ok && len(s.BillingKey) > 0 {
+		if l.billingKey, err = b.card(ctx, scope, s.Subscription); err != nil {
+			return false, err
+		}
+	}
+	asked := c
+	if !c.open() && h.Payment != "" {
+		asked.Payment = &Payment{Key: h.Payment}
+	}
+	found := b.find(ctx, gateway, asked, l, s.CustomerKey)
+	b.noted(ctx, scope, c.Gateway, found)
+	switch {
+	case found.Result == Unclear || found.Result == NotMade:
+		return false, fault.New(fault.Unavailable, "gateway_unavailable", "The gateway could not be asked.")
+	case found.Result == Absent || found.Result == Accepted:
+		return true, nil
+	case c.open():
+		return true, b.learn(ctx, scope, s, c, item, found)
+	case found.Result == Taken:
+		return true, b.reconcile(ctx, scope, c, found)
+	}
+	return true, nil
+}
+
+// learn settles an open order by what was found of it, whoever is at it.
+func (b *Biller) learn(ctx context.Context, scope table.Scope, s read, c Charge, item table.Item, found Outcome) error {
+	var err error
+	if c.OnDemand {
+		_, err = b.closeDemand(ctx, scope, c, found)
+	} else {
+		err = b.finish(ctx, scope, s, nil, c.after(found, b.Clock.Now()), item)
+	}
+	if err != nil {
+		return err
+	}
+	return b.strays(ctx, scope, c.ID, found)
+}
+
+// reconcile holds an order that is settled or void against the payment that was found.
+func (b *Biller) reconcile(ctx context.Context, scope table.Scope, c Charge, found Outcome) error {
+	own := c.State == Paid && c.key() == found.Payment.Key
+	if !own {
+		why := "The order had been closed without a payment."
+		if c.State == Paid {
+			why = "A second payment was made for this order."
+		}
+		if err := b.giveBack(ctx, scope, c.ID, found.Payment, why); err != nil {
+			return err
+		}
+	} else if found.Payment.Returned > c.Refunded {
+		if err := b.adopt(ctx, scope, c, found.Payment); err != nil {
+			return err
+		}
+	}
+	return b.strays(ctx, scope, c.ID, found)
+}
+
+// adopt writes down money of an order that was given back elsewhere, such as in the
+// gateway's console, unless a refund of ours is under way and may be it.
+func (b *Biller) adopt(ctx context.Context, scope table.Scope, c Charge, p Payment) error {
+	_, err := b.rewrite(ctx, scope, c.ID, func(c Charge, now time.Time) (change, bool, error) {
+		returned := min(p.Returned, c.Amount)
+		ours := slices.ContainsFunc(c.Refunds, func(r Refund) bool { return r.open() && r.Stray == "" })
+		if c.State != Paid || c.key() != p.Key || ours || returned <= c.Refunded {
+			return change{Charge: c}, false, nil
+		}
+		amount := returned - c.Refunded
+		c.Refunds = append(slices.Clone(c.Refunds), Refund{
+			Reference: "gl_" + short(hash("adopted", c.ID, p.Key, now.String())), Amount: amount, Left: c.Amount - c.Refunded,
+			Reason: "Given back at the gateway.", State: RefundDone, AskedAt: now, DoneAt: now,
+		})
+		return c.returned(amount, now), true, nil
+	})
+	return err
+}
+
+// verify holds a paid charge on demand against the gateway's books, a day later.
+func (b *Biller) verify(ctx context.Context, scope table.Scope, c Charge) error {
+	s, err := b.get(ctx, scope, c.Subscription)
+	if err != nil {
+		return err
+	}
+	gateway, err := b.gateway(scope, c.Gateway)
+	if err != nil {
+		return err
+	}
+	l := letter{}
+	if _, ok := gateway.(Mandates); ok && len(s.BillingKey) > 0 {
+		if l.billingKey, err = b.card(ctx, scope, s.Subscription); err != nil {
+			return err
+		}
+	}
+	found := b.find(ctx, gateway, c, l, s.CustomerKey)
+	again := false
+	switch found.Result {
+	case Taken:
+		if err := b.reconcile(ctx, scope, c, found); err != nil {
+			return err
+		}
+	case Unclear, NotMade:
+		again = true
+	case Absent, Refused, Accepted:
+		b.alarm(ctx, "paid here, but not in the gateway's books", "order", c.ID, "gateway", c.Gateway)
+	}
+	_, err = b.rewrite(ctx, scope, c.ID, func(c Charge, now time.Time) (change, bool, error) {
+		if c.LookAt = (time.Time{}); again {
+			c.LookAt = now.Add(time.Hour)
+		}
+		return change{Charge: c}, true, nil
+	})
+	return err
+}

@@ -1,0 +1,236 @@
+package billing
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+
+	"grantline/shared/clock"
+	"grantline/shared/event"
+	"grantline/shared/fault"
+	"grantline/shared/table"
+)
+
+// ChangeMethod gives a subscription another means of payment: a card at once, or a page on
+// which the customer gives the mandate another. An open period is tried once on it before
+// its next attempt would have come. It answers as far as ctx's time allows; waiting says
+// that the gateway has not said yet whether it takes the card, and the queue goes on with
+// it. Errors: fault.Malformed, fault.NotFound; fault.Invalid with code
+// payment_method_refused; fault.Conflict for a subscription that is over or not ready, and
+// for another customer's customerKey.
+func (b *Biller) ChangeMethod(ctx context.Context, scope table.Scope, id string, card *NewCard, returnURL string) (s Subscription, link string, waiting bool, err error) {
+	is, err := b.get(ctx, scope, id)
+	if errors.Is(err, fault.NotFound) {
+		return s, "", false, notFound()
+	}
+	if err != nil {
+		return s, "", false, err
+	}
+	switch {
+	case is.State == StateCancelled:
+		return s, "", false, fault.New(fault.Conflict, "subscription_cancelled", "The subscription is over; the customer has to sign up again.")
+	case len(is.BillingKey) == 0 || is.State == StatePending && is.Step == StepAwait:
+		return s, "", false, fault.New(fault.Conflict, "not_ready", "The sign-up is not finished; ask again.")
+	}
+	gateway, err := b.gateway(scope, is.Gateway)
+	if err != nil {
+		return s, "", false, err
+	}
+	if g, ok := gateway.(Mandates); ok {
+		if card != nil {
+			return s, "", false, malformed(is.Gateway, "what the subscription's gateway needs, and nothing else")
+		}
+		return b.remandate(ctx, scope, g, is, returnURL)
+	}
+	if card == nil {
+		return s, "", false, malformed(is.Gateway, "what the subscription's gateway needs, and nothing else")
+	}
+	if err := card.validate(); err != nil {
+		return s, "", false, err
+	}
+	e, item, err := b.exchange(ctx, scope, is, *card)
+	if err != nil {
+		return s, "", false, err
+	}
+	err = b.recard(ctx, scope, e, item)
+	if errors.Is(err, fault.Invalid) || errors.Is(err, fault.Conflict) {
+		return s, "", false, err
+	}
+	if err != nil {
+		b.Log.WarnContext(ctx, "new card left to the queue", "subscription", is.ID, "error", err)
+		return is.Subscription, "", true, nil
+	}
+	fresh, err := b.get(ctx, scope, id)
+	if err != nil {
+		return s, "", false, err
+	}
+	if fresh.Step == StepCharge && fresh.due(b.Clock.Now()) && clock.Room(ctx, 2*answerMargin) {
+		if err := b.charge(ctx, scope, fresh); err != nil {
+			b.Log.WarnContext(ctx, "attempt on the new card left to the queue", "subscription", id, "error", err)
+		}
+		if now, err := b.get(ctx, scope, id); err == nil {
+			fresh = now
+		}
+	}
+	return fresh.Subscription, "", false, nil
+}
+
+// remandate has the gateway make a page, and remembers that it is open.
+func (b *Biller) remandate(ctx context.Context, scope table.Scope, g Mandates, s read, returnURL string) (Subscription, string, bool, error) {
+	if returnURL == "" {
+		returnURL = s.ReturnURL
+	}
+	if !validReturn(returnURL) {
+		return s.Subscription, "", false, malformed("dodo.returnUrl", "an http or https address of at most 500 characters")
+	}
+	page, err := b.mend(ctx, scope, g, s.Subscription, returnURL)
+	if err != nil {
+		return s.Subscription, "", false, err
+	}
+	link, err := b.Sealer.Open(ctx, page, sealedFor("page", scope.Key(s.ID)))
+	if err != nil {
+		return s.Subscription, "", false, fmt.Errorf("billing: page of subscription %s: %w", s.ID, err)
+	}
+	var next Subscription
+	err = b.again(ctx, func() error {
+		is, err := b.get(ctx, scope, s.ID)
+		if err != nil {
+			return err
+		}
+		now := b.Clock.Now()
+		next = is.Subscription
+		next.Opening, next.AskedAt, next.ReturnURL = page, now, returnURL
+		if next.State == StateUnpaid {
+			next = next.wake(StepAwait, now.Add(pollAfter(0)), now)
+		}
+		return b.commit(ctx, scope, is, next, nil)
+	})
+	return next, string(link), false, err
+}
+
+// exchange writes down that an authKey is to become a card, before anybody is asked: the
+// gateway shows a billing key once, and whoever loses it gets it by asking the same again.
+func (b *Biller) exchange(ctx context.Context, scope table.Scope, s read, card NewCard) (errand, table.Item, error) {
+	e := errand{
+		ID: "recard-" + short(hash("recard", scope.String(), s.ID, card.AuthKey)), Kind: errandRecard, Gateway: s.Gateway,
+		Subscription: s.ID, CustomerKey: card.CustomerKey, WakeAt: b.Clock.Now().Add(handover),
+	}
+	var item table.Item
+	err := b.again(ctx, func() error {
+		was, read, err := b.errandAt(ctx, scope, e.ID)
+		if err != nil {
+			return err
+		}
+		if item = read; read.Revision > 0 {
+			e = was
+			return nil
+		}
+		c, err := b.owner(ctx, scope, s.Subscription)
+		if err != nil {
+			return err
+		}
+		if err := b.bind(ctx, scope, s.Gateway, card.CustomerKey, c); err != nil {
+			return err
+		}
+		if e.Sealed, err = b.Sealer.Seal(ctx, []byte(card.AuthKey), sealedFor("auth-key", scope.Key(s.ID))); err != nil {
+			return fmt.Errorf("billing: sealing: %w", err)
+		}
+		write, err := e.put(read, scope, b.Shards)
+		if err != nil {
+			return err
+		}
+		bound, err := c.Writes()
+		if err != nil {
+			return err
+		}
+		if err := b.Tables.Commit(ctx, append(bound, write)...); err != nil {
+			return err
+		}
+		item = write.Item
+		item.Revision++
+		return nil
+	})
+	return e, item, err
+}
+
+// recard exchanges the authKey and gives the subscription its card; both happen once
+// however often it is done. fault.Invalid means that the gateway refused, and nothing is
+// left of it.
+func (b *Biller) recard(ctx context.Context, scope table.Scope, e errand, item table.Item) error {
+	s, err := b.get(ctx, scope, e.Subscription)
+	if err != nil {
+		return err
+	}
+	card, err := b.issue(ctx, scope, s.Subscription, e.Sealed, e.CustomerKey)
+	if errors.Is(err, fault.Invalid) {
+		if failed := lost(b.Tables.Commit(ctx, table.Removed(item))); failed != nil {
+			return failed
+		}
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	return b.again(ctx, func() error {
+		s, err := b.get(ctx, scope, e.Subscription)
+		if err != nil {
+			return err
+		}
+		_, item, err := b.errandAt(ctx, scope, e.ID)
+		if err != nil || item.Revision == 0 {
+			return err // somebody else has done it
+		}
+		done := table.Removed(item)
+		if s.State == StateCancelled {
+			// It ended meanwhile: the new card is forgotten as the old one is.
+			next, err := b.carded(ctx, scope, s.Subscription, card)
+			if err != nil {
+				return err
+			}
+			parting, err := b.parting(scope, next, s.State)
+			if err != nil {
+				return err
+			}
+			return b.Tables.Commit(ctx, append(parting, done)...)
+		}
+		old, err := b.card(ctx, scope, s.Subscription)
+		if err != nil {
+			return err
+		}
+		if subtle.ConstantTimeCompare(old, []byte(card.BillingKey)) == 1 {
+			return b.Tables.Commit(ctx, done)
+		}
+		parting, err := b.parting(scope, s.Subscription, s.State)
+		if err != nil {
+			return err
+		}
+		now := b.Clock.Now()
+		next, err := b.carded(ctx, scope, s.recarded(now), card)
+		if err != nil {
+			return err
+		}
+		told := event.Event{Type: event.PaymentMethodChanged}
+		if next.State == StatePastDue && !next.NextDueAt.IsZero() {
+			told.NextAttemptAt = &next.NextDueAt
+		}
+		return b.tell(ctx, scope, s, next, told, append(parting, done)...)
+	})
+}
+
+// tendRecard is what the queue does about a card whose request has ended.
+func (b *Biller) tendRecard(ctx context.Context, scope table.Scope, e errand, item table.Item) error {
+	err := b.recard(ctx, scope, e, item)
+	switch {
+	case err == nil, errors.Is(err, fault.NotFound):
+		return nil
+	case errors.Is(err, fault.Invalid):
+		b.Log.InfoContext(ctx, "new card refused", "subscription", e.Subscription, "code", fault.Code(err))
+		return nil
+	case e.Tries >= registerTries:
+		b.Log.WarnContext(ctx, "new card given up", "subscription", e.Subscription, "error", err)
+		return lost(b.Tables.Commit(ctx, table.Removed(item)))
+	}
+	b.Log.WarnContext(ctx, "new card unanswered", "subscription", e.Subscription, "try", e.Tries+1, "error", err)
+	return b.later(ctx, scope, e, item, registerAgain[min(e.Tries, len(registerAgain)-1)])
+}
