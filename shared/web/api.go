@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -14,7 +13,6 @@ import (
 	"grantline/shared/customer"
 	"grantline/shared/event"
 	"grantline/shared/fault"
-	"grantline/shared/purchase"
 	"grantline/shared/table"
 )
 
@@ -56,17 +54,14 @@ func (a *API) route(method, path string) handler {
 	if path == "/v1/subscriptions" {
 		return only(http.MethodPost, a.subscribe)
 	}
-	if id, ok := strings.CutPrefix(path, "/v1/subscriptions/"); ok && billing.ValidID(id) {
-		return only(http.MethodGet, func(w http.ResponseWriter, r *http.Request) error { return a.getSubscription(w, r, id) })
+	if rest, ok := strings.CutPrefix(path, "/v1/subscriptions/"); ok {
+		return a.subscriptionRoute(rest)
 	}
-	if id, ok := strings.CutPrefix(path, "/v1/orders/"); ok && orderIDs.MatchString(id) {
-		return only(http.MethodGet, func(w http.ResponseWriter, r *http.Request) error { return a.getOrder(w, r, id) })
+	if rest, ok := strings.CutPrefix(path, "/v1/orders/"); ok {
+		return a.orderRoute(rest)
 	}
 	return noRoute
 }
-
-// orderIDs is what an order's id can look like: a store's word, or ours.
-var orderIDs = regexp.MustCompile(`^[!-~]{1,200}$`)
 
 func (a *API) healthz(w http.ResponseWriter, r *http.Request) error {
 	if err := a.Health(r.Context()); err != nil {
@@ -229,72 +224,6 @@ func (a *API) events(w http.ResponseWriter, r *http.Request, caller Caller, id s
 	return answer(w, http.StatusOK, page)
 }
 
-type subscriptionAnswer struct {
-	Subscription subscriptionView `json:"subscription"`
-}
-
-// subscribe is POST /v1/subscriptions.
-func (a *API) subscribe(w http.ResponseWriter, r *http.Request) error {
-	caller, err := a.Callers.Identify(r)
-	if err != nil {
-		return err
-	}
-	if caller.Role == App {
-		return needsSignIn()
-	}
-	var q struct {
-		ID         *string `json:"id"`
-		CustomerID *string `json:"customerId"`
-		PlanID     string  `json:"planId"`
-		Gateway    string  `json:"gateway"`
-		Toss       *struct {
-			AuthKey     string `json:"authKey"`
-			CustomerKey string `json:"customerKey"`
-		} `json:"toss"`
-	}
-	if err := read(r, &q); err != nil {
-		return err
-	}
-	named := ""
-	if q.CustomerID != nil {
-		if named = *q.CustomerID; named == "" {
-			return validCustomerID(named)
-		}
-	}
-	id, err := caller.Names(named)
-	if err != nil {
-		return err
-	}
-	if q.PlanID == "" || len(q.PlanID) > 100 {
-		return fault.New(fault.Malformed, "invalid_request", "planId should be the id of a plan.")
-	}
-	signUp := billing.SignUp{CustomerID: id, Plan: q.PlanID, Gateway: q.Gateway}
-	if q.ID != nil {
-		if signUp.ID = *q.ID; !billing.ValidID(signUp.ID) {
-			return fault.New(fault.Malformed, "invalid_request", "id should be 1 to 64 letters, digits, - or _, and no route's name.")
-		}
-	}
-	if q.Toss != nil {
-		signUp.AuthKey, signUp.CustomerKey = q.Toss.AuthKey, q.Toss.CustomerKey
-	}
-	created, err := a.Biller.Subscribe(r.Context(), caller.Scope, signUp)
-	if err != nil {
-		return err
-	}
-	charges, err := a.Biller.Charges(r.Context(), caller.Scope, created.Subscription)
-	if err != nil {
-		return err
-	}
-	status := http.StatusCreated
-	switch {
-	case created.Subscription.State == billing.StatePending:
-		status = http.StatusAccepted
-	case created.Existed:
-		status = http.StatusOK
-	}
-	return answer(w, status, subscriptionAnswer{subscriptionOf(created.Subscription, id, charges)})
-}
-
 // ownerOf is the company's id of a record's customer, for a caller who may know it. To
 // anybody else the record does not exist.
 func (a *API) ownerOf(ctx context.Context, caller Caller, ref string, absent error) (string, error) {
@@ -313,63 +242,4 @@ func (a *API) ownerOf(ctx context.Context, caller Caller, ref string, absent err
 		return "", absent
 	}
 	return c.Profile.ID, nil
-}
-
-// getSubscription is GET /v1/subscriptions/{id}.
-func (a *API) getSubscription(w http.ResponseWriter, r *http.Request, id string) error {
-	caller, err := a.Callers.Identify(r)
-	if err != nil {
-		return err
-	}
-	if caller.Role == App {
-		return needsSignIn()
-	}
-	s, err := a.Biller.Get(r.Context(), caller.Scope, id)
-	if err != nil {
-		return err
-	}
-	owner, err := a.ownerOf(r.Context(), caller, s.Customer, fault.New(fault.NotFound, "subscription_not_found", "There is no such subscription."))
-	if err != nil {
-		return err
-	}
-	charges, err := a.Biller.Charges(r.Context(), caller.Scope, s)
-	if err != nil {
-		return err
-	}
-	return answer(w, http.StatusOK, subscriptionOf(s, owner, charges))
-}
-
-// getOrder is GET /v1/orders/{orderId}: a purchase's order or a charge.
-func (a *API) getOrder(w http.ResponseWriter, r *http.Request, id string) error {
-	caller, err := a.Callers.Identify(r)
-	if err != nil {
-		return err
-	}
-	if caller.Role == App {
-		return needsSignIn()
-	}
-	absent := fault.New(fault.NotFound, "order_not_found", "There is no such order.")
-	item, err := a.Tables.Get(r.Context(), table.Key{Table: table.Orders, Partition: caller.Scope.Key(id)})
-	if isNotFound(err) {
-		return absent
-	}
-	if err != nil {
-		return err
-	}
-	order, err := purchase.DecodeOrder(item)
-	if err != nil {
-		return err
-	}
-	view := purchaseOrderOf(order)
-	if order.Kind == billing.ChargeKind {
-		charge, err := billing.DecodeCharge(item)
-		if err != nil {
-			return err
-		}
-		view = chargeOrderOf(charge)
-	}
-	if _, err := a.ownerOf(r.Context(), caller, order.Customer, absent); err != nil {
-		return err
-	}
-	return answer(w, http.StatusOK, map[string]orderView{"order": view})
 }

@@ -141,35 +141,46 @@ func customerOf(c *customer.Customer, ids customer.StoreIDs, now time.Time, all 
 }
 
 type orderView struct {
-	ID             string     `json:"id"`
-	Store          string     `json:"store,omitzero"`
-	Gateway        string     `json:"gateway,omitzero"`
-	ProductID      string     `json:"productId,omitzero"`
-	PlanID         string     `json:"planId,omitzero"`
-	SubscriptionID string     `json:"subscriptionId,omitzero"`
-	Period         *int       `json:"period,omitzero"`
-	Attempt        *int       `json:"attempt,omitzero"`
-	State          string     `json:"state"`
-	Quantity       int        `json:"quantity,omitzero"`
-	Entitlement    string     `json:"entitlement,omitzero"`
-	WalletCurrency string     `json:"walletCurrency,omitzero"`
-	Credited       int64      `json:"credited,omitzero"`
-	Amount         int64      `json:"amount,omitzero"`
-	Currency       string     `json:"currency,omitzero"`
-	Refunded       int64      `json:"refunded"` // of Amount
-	PurchasedAt    *time.Time `json:"purchasedAt,omitzero"`
-	GrantedAt      *time.Time `json:"grantedAt,omitzero"`
-	ExpiresAt      *time.Time `json:"expiresAt,omitzero"`
-	DueAt          *time.Time `json:"dueAt,omitzero"`
-	SentAt         *time.Time `json:"sentAt,omitzero"`
-	SettledAt      *time.Time `json:"settledAt,omitzero"`
-	DeclineCode    string     `json:"declineCode,omitzero"`
-	Card           string     `json:"card,omitzero"` // masked
-	Approval       string     `json:"approvalNumber,omitzero"`
-	ReceiptURL     string     `json:"receiptUrl,omitzero"`
-	VAT            int64      `json:"vat,omitzero"`
-	TaxFree        int64      `json:"taxFreeAmount,omitzero"`
-	Test           bool       `json:"test"`
+	ID             string       `json:"id"`
+	Store          string       `json:"store,omitzero"`
+	Gateway        string       `json:"gateway,omitzero"`
+	ProductID      string       `json:"productId,omitzero"`
+	PlanID         string       `json:"planId,omitzero"`
+	SubscriptionID string       `json:"subscriptionId,omitzero"`
+	Period         *int         `json:"period,omitzero"`
+	Attempt        *int         `json:"attempt,omitzero"`
+	State          string       `json:"state"`
+	Quantity       int          `json:"quantity,omitzero"`
+	Entitlement    string       `json:"entitlement,omitzero"`
+	WalletCurrency string       `json:"walletCurrency,omitzero"`
+	Credited       int64        `json:"credited,omitzero"`
+	Amount         int64        `json:"amount,omitzero"`
+	Currency       string       `json:"currency,omitzero"`
+	Refunded       int64        `json:"refunded"` // of Amount
+	Refunds        []refundView `json:"refunds,omitzero"`
+	OnDemand       bool         `json:"onDemand,omitzero"`
+	PurchasedAt    *time.Time   `json:"purchasedAt,omitzero"`
+	GrantedAt      *time.Time   `json:"grantedAt,omitzero"`
+	ExpiresAt      *time.Time   `json:"expiresAt,omitzero"`
+	DueAt          *time.Time   `json:"dueAt,omitzero"`
+	SentAt         *time.Time   `json:"sentAt,omitzero"`
+	SettledAt      *time.Time   `json:"settledAt,omitzero"`
+	DeclineCode    string       `json:"declineCode,omitzero"`
+	Card           string       `json:"card,omitzero"` // masked
+	Approval       string       `json:"approvalNumber,omitzero"`
+	ReceiptURL     string       `json:"receiptUrl,omitzero"`
+	VAT            int64        `json:"vat,omitzero"`
+	TaxFree        int64        `json:"taxFreeAmount,omitzero"`
+	Test           bool         `json:"test"`
+}
+
+type refundView struct {
+	Reference   string              `json:"reference"`
+	Amount      int64               `json:"amount"`
+	Reason      string              `json:"reason"`
+	State       billing.RefundState `json:"state"`
+	RequestedAt *time.Time          `json:"requestedAt"`
+	SettledAt   *time.Time          `json:"settledAt"`
 }
 
 func purchaseOrderOf(o purchase.Order) orderView {
@@ -186,12 +197,19 @@ func purchaseOrderOf(o purchase.Order) orderView {
 
 func chargeOrderOf(c billing.Charge) orderView {
 	v := orderView{
-		ID: c.ID, Gateway: c.Gateway, PlanID: c.Plan, SubscriptionID: c.Subscription, Period: &c.Period, Attempt: &c.Attempt,
-		State: string(c.State), Amount: c.Amount, Currency: c.Currency, Refunded: c.Refunded,
+		ID: c.ID, Gateway: c.Gateway, PlanID: c.Plan, SubscriptionID: c.Subscription, OnDemand: c.OnDemand, State: string(c.State), Amount: c.Amount, Currency: c.Currency, Refunded: c.Refunded,
 		DueAt: instant(c.DueAt), SentAt: instant(c.SentAt), SettledAt: instant(c.SettledAt),
 	}
 	if code := declineCode(c); code != nil {
 		v.DeclineCode = *code
+	}
+	if !c.OnDemand {
+		v.Period, v.Attempt = &c.Period, &c.Attempt
+	}
+	for _, r := range c.Refunds {
+		if r.Stray == "" { // a payment that is not the order's own is a matter between the gateway and us
+			v.Refunds = append(v.Refunds, refundView{r.Reference, r.Amount, r.Reason, r.State, instant(r.AskedAt), instant(r.DoneAt)})
+		}
 	}
 	if p := c.Payment; p != nil {
 		v.Card, v.Approval, v.ReceiptURL, v.VAT, v.TaxFree = p.Card, p.Approval, p.ReceiptURL, p.VAT, p.TaxFree
@@ -219,15 +237,29 @@ type subscriptionView struct {
 	Zone       string        `json:"zone"`
 	NextDueAt  *time.Time    `json:"nextDueAt"`
 	PaidUntil  *time.Time    `json:"paidUntil"`
-	Card       string        `json:"card,omitzero"` // masked
-	Refusal    string        `json:"refusal,omitzero"`
-	Charges    []chargeView  `json:"charges"`
+	// CancelAt is when a subscription that was cancelled for its period's end is over.
+	CancelAt   *time.Time `json:"cancelAt,omitzero"`
+	NextPlanID string     `json:"nextPlanId,omitzero"`
+	// UnderWay is an attempt whose outcome is not known: it cannot be called back.
+	UnderWay *underWayView `json:"underWay,omitzero"`
+	// PaymentMethodRequired says that nothing is charged until the customer changes it.
+	PaymentMethodRequired bool         `json:"paymentMethodRequired,omitzero"`
+	Card                  string       `json:"card,omitzero"` // masked
+	Refusal               string       `json:"refusal,omitzero"`
+	Charges               []chargeView `json:"charges"`
+}
+
+// underWayView says what becomes of the money of an attempt that is under way: kept for the
+// period it pays, or given back because the subscription was cancelled at once.
+type underWayView struct {
+	OrderID string `json:"orderId"`
+	IfPaid  string `json:"ifPaid"` // kept or refunded
 }
 
 type chargeView struct {
 	OrderID     string              `json:"orderId"`
-	Period      int                 `json:"period"`
-	Attempt     int                 `json:"attempt"`
+	Period      *int                `json:"period"`  // null on demand
+	Attempt     *int                `json:"attempt"` // null on demand
 	State       billing.ChargeState `json:"state"`
 	Amount      int64               `json:"amount"`
 	Currency    string              `json:"currency"`
@@ -242,11 +274,26 @@ func subscriptionOf(s billing.Subscription, customerID string, charges []billing
 	v := subscriptionView{
 		ID: s.ID, CustomerID: customerID, PlanID: s.Plan, Gateway: s.Gateway, State: s.State, Period: s.Period, Attempt: s.Attempt,
 		Anchor: s.Anchor.UTC(), Zone: s.Terms.Zone, NextDueAt: instant(s.NextDueAt), PaidUntil: instant(s.PaidUntil),
-		Card: s.Card, Refusal: s.Refusal, Charges: []chargeView{},
+		Card: s.Card, Refusal: s.Refusal, Charges: []chargeView{}, PaymentMethodRequired: s.OnHold || s.Spent && s.State != billing.StateCancelled,
+	}
+	if s.Ending {
+		v.CancelAt, v.NextDueAt = v.PaidUntil, nil
+	}
+	if s.Next != nil {
+		v.NextPlanID = s.Next.Plan
 	}
 	for _, c := range charges {
+		period, attempt := &c.Period, &c.Attempt
+		if c.OnDemand {
+			period, attempt = nil, nil
+		} else if c.State == billing.Sending || c.State == billing.Unknown {
+			v.UnderWay = &underWayView{OrderID: c.ID, IfPaid: "kept"}
+			if s.State == billing.StateCancelled {
+				v.UnderWay.IfPaid = "refunded"
+			}
+		}
 		v.Charges = append(v.Charges, chargeView{
-			c.ID, c.Period, c.Attempt, c.State, c.Amount, c.Currency, declineCode(c), instant(c.DueAt), instant(c.SentAt),
+			c.ID, period, attempt, c.State, c.Amount, c.Currency, declineCode(c), instant(c.DueAt), instant(c.SentAt),
 			instant(c.SettledAt), c.Refunded,
 		})
 	}

@@ -167,6 +167,20 @@ func read(r *http.Request, into any) error {
 	return nil
 }
 
+// readOptional decodes a body like read, and takes none at all for an empty object.
+func readOptional(r *http.Request, into any) error {
+	first := make([]byte, 1)
+	n, err := io.ReadFull(r.Body, first)
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(first[:n]), r.Body))
+	return read(r, into)
+}
+
+// readNothing takes no body, or an empty object.
+func readNothing(r *http.Request) error { return readOptional(r, new(struct{})) }
+
 // plain says whether a body is an object without a null, which the decoder would take for
 // an empty value, and without a NUL in any of its strings.
 func plain(body []byte) bool {
