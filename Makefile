@@ -90,6 +90,10 @@ fuzz: ## Fuzz everything that reads bytes from outside, FUZZ_TIME each (default 
 bench: ## Benchmarks, for ratios within one run
 	go test -run '^$$' -bench . -benchmem ./shared/...
 
+.PHONY: bench-fanout
+bench-fanout: ## 1,000, 10,000 and 100,000 due in one minute, on real tables and queues
+	$(WITH_SERVICES) go test -run '^$$' -bench Fanout -benchtime 3x -timeout 60m ./infra/bench
+
 .PHONY: cover
 cover: ## Where tests do not reach
 	go test -short -coverprofile=.build/cover.out ./shared/... && go tool cover -func=.build/cover.out | sort -k3 -n | head -40

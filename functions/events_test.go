@@ -43,21 +43,23 @@ func TestTheSampleEventsAreWhatTheFunctionsRead(t *testing.T) {
 			t.Errorf("%s is %q (%v), want %q", name, got, err, want)
 		}
 	}
-	var e events.SQSEvent
-	event(t, "charge.json", &e)
-	var got billing.Due
-	handler := queue.Handler(func(_ context.Context, due billing.Due) error {
-		got = due
-		return nil
-	}, queue.Options{})
-	response, err := handler(t.Context(), e)
-	if want := (billing.Due{Project: "default", Environment: "production", Subscription: "sub-minji"}); err != nil || len(response.BatchItemFailures) > 0 || got != want {
-		t.Errorf("charge.json is %+v (%v, %v), want %+v", got, response, err, want)
+	for name, subscription := range map[string]string{"charge.json": "sub-minji", "deliver.json": "errand:tell-sub-minji-1-2"} {
+		var e events.SQSEvent
+		event(t, name, &e)
+		var got billing.Due
+		handler := queue.Handler(func(_ context.Context, due billing.Due) error {
+			got = due
+			return nil
+		}, queue.Options{})
+		response, err := handler(t.Context(), e)
+		if want := (billing.Due{Project: "default", Environment: "production", Subscription: subscription}); err != nil || len(response.BatchItemFailures) > 0 || got != want {
+			t.Errorf("%s is %+v (%v, %v), want %+v", name, got, response, err, want)
+		}
 	}
 	var notices events.SQSEvent
 	event(t, "notices.json", &notices)
 	var hint notice.Hint
-	response, err = queue.Handler(func(_ context.Context, h notice.Hint) error {
+	response, err := queue.Handler(func(_ context.Context, h notice.Hint) error {
 		hint = h
 		return nil
 	}, queue.Options{})(t.Context(), notices)

@@ -30,11 +30,14 @@ var deployed = map[string]string{
 	"DodoApiKeyArn": arn + "dodo", "DodoWebhookSecretsArn": arn + "webhooks",
 	"AppsInTossCertificateArn": arn + "certificate", "AppsInTossKeyArn": arn + "key",
 	"AppleBundleIds": "com.example.app", "AppleAppId": "1234567890",
+	"ReminderFrom": "reminders@example.com", "ReminderSms": "on", "ReminderWebhookUrl": "https://shop.example.com/reminders",
+	"ReminderWebhookSecretArn": arn + "webhook", "ReminderLink": "https://shop.example.com/card?s={subscriptionId}",
 	"JwtIssuer": "https://id.example.com", "JwtAudience": "grantline", "JwtKeysUrl": "https://id.example.com/keys",
 }
 
 var secrets = []string{
 	"PUBLIC_KEYS", "SECRET_KEYS", "IDENTITY_KEY", "TOSS_SECRET_KEY", "APPS_IN_TOSS_CERTIFICATE", "APPS_IN_TOSS_KEY",
+	"REMINDER_WEBHOOK_SECRET",
 	"DODO_WEBHOOK_SECRETS",
 }
 
@@ -174,6 +177,11 @@ func TestBadConfigurationStopsAFunctionAtItsStart(t *testing.T) {
 		{"charge", "TOSS_TIMEOUT", "soon"},
 		{"api", "SIGNUP_TIMEOUT", "65s"},
 		{"charge-fanout", "TOSS_PACE_PER_MINUTE", "-1"},
+		{"deliver", "REMINDER_FROM", "Grantline <reminders@example.com>"},
+		{"deliver", "REMINDER_SMS", "perhaps"},
+		{"deliver", "REMINDER_WEBHOOK_URL", "http://127.0.0.1:1"},
+		{"deliver", "REMINDER_WEBHOOK_SECRET", ""},
+		{"deliver", "REMINDER_LINK", "https://{subscriptionId}.example.com/"},
 		{"toss-webhook", "NOTICES_QUEUE_URL", ""},
 		{"dodo-webhook", "NOTICES_QUEUE_URL", "queue"},
 		{"notices", "TABLE_PREFIX", ""},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"grantline/functions/internal/gateways"
 	"grantline/shared/aws/apigw"
 	"grantline/shared/aws/dynamo"
 	"grantline/shared/aws/queue"
@@ -18,7 +19,6 @@ import (
 	"grantline/shared/customer"
 	"grantline/shared/fault"
 	"grantline/shared/table"
-	"grantline/shared/toss"
 	"grantline/shared/web"
 )
 
@@ -33,22 +33,15 @@ func main() {
 	customers := customer.Directory{Tables: tables, Identity: customer.Identity{Key: vault.Open(r.Secret("IDENTITY_KEY"))}}
 	callers := apigw.Callers(r, vault, now, log)
 	charges := queue.NewSender[billing.Due](queue.Client(config), r.QueueURL("TOSS_CHARGE_QUEUE_URL"), now)
+	// A request waits no longer for any gateway; slower ones are finished by the queue.
+	wait := r.Duration("SIGNUP_TIMEOUT", time.Millisecond, 22*time.Second, 20*time.Second)
 	biller := &billing.Biller{
-		Tables: tables, Customers: customers, Catalog: goods, Gateways: billing.Gateways{},
-		Sealer: seal.New(seal.ReadKeys(r, config), now), Clock: now, Log: log,
+		Tables: tables, Customers: customers, Catalog: goods,
+		Gateways: gateways.Open(r, vault, log, func(string) time.Duration { return wait }),
+		Sealer:   seal.New(seal.ReadKeys(r, config), now), Clock: now, Log: log,
 		Shards: billing.Shards(r.Int("DUE_SHARDS", 1, 64, 16)),
 		// A request gives up long before; the queue takes over when the lease has passed.
 		Lease: r.Duration("CHARGE_LEASE", time.Second, time.Hour, 2*time.Minute),
-	}
-	if key := r.OptionalSecret("TOSS_SECRET_KEY"); key.Given() {
-		gateway, err := toss.New(toss.Config{
-			URL: r.URL("TOSS_API_URL", "the address of the Toss Payments API"), SecretKey: vault.Open(key),
-			Timeout: r.Duration("SIGNUP_TIMEOUT", time.Millisecond, 22*time.Second, 20*time.Second), Log: log,
-		})
-		if err != nil {
-			r.Refuse("TOSS_API_URL", "usable: "+err.Error())
-		}
-		biller.Gateways[billing.GatewayName{Scope: table.Default, Gateway: "toss"}] = gateway
 	}
 	r.Check()
 

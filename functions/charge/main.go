@@ -5,6 +5,7 @@ import (
 	"context"
 	"time"
 
+	"grantline/functions/internal/gateways"
 	"grantline/shared/aws/dynamo"
 	"grantline/shared/aws/queue"
 	"grantline/shared/aws/seal"
@@ -12,8 +13,6 @@ import (
 	"grantline/shared/aws/setting"
 	"grantline/shared/billing"
 	"grantline/shared/clock"
-	"grantline/shared/table"
-	"grantline/shared/toss"
 )
 
 func main() {
@@ -21,26 +20,17 @@ func main() {
 	vault := secret.NewVault(config, now, log)
 	// A call ends before the function, the function before its claim's lease, the lease
 	// before the message shows again: so no two senders of one order ever overlap.
-	call := r.Duration("TOSS_TIMEOUT", time.Millisecond, time.Hour, 65*time.Second)
+	wait, call := gateways.Waits(r)
 	function := r.Duration("FUNCTION_TIMEOUT", time.Millisecond, time.Hour, 90*time.Second)
 	lease := r.Duration("CHARGE_LEASE", time.Millisecond, time.Hour, 2*time.Minute)
 	visibility := r.Duration("CHARGE_VISIBILITY", time.Millisecond, 12*time.Hour, 9*time.Minute)
 	if !(call < function && function < lease && lease < visibility) {
-		r.Refuse("CHARGE_LEASE", "so that TOSS_TIMEOUT < FUNCTION_TIMEOUT < CHARGE_LEASE < CHARGE_VISIBILITY")
+		r.Refuse("CHARGE_LEASE", "so that TOSS_TIMEOUT and DODO_TIMEOUT < FUNCTION_TIMEOUT < CHARGE_LEASE < CHARGE_VISIBILITY")
 	}
 	biller := &billing.Biller{
-		Tables: dynamo.Open(context.Background(), r, config), Gateways: billing.Gateways{},
+		Tables: dynamo.Open(context.Background(), r, config), Gateways: gateways.Open(r, vault, log, wait),
 		Sealer: seal.New(seal.ReadKeys(r, config), now), Clock: now, Log: log,
 		Shards: billing.Shards(r.Int("DUE_SHARDS", 1, 64, 16)), Lease: lease,
-	}
-	if key := r.OptionalSecret("TOSS_SECRET_KEY"); key.Given() {
-		gateway, err := toss.New(toss.Config{
-			URL: r.URL("TOSS_API_URL", "the address of the Toss Payments API"), SecretKey: vault.Open(key), Timeout: call, Log: log,
-		})
-		if err != nil {
-			r.Refuse("TOSS_API_URL", "usable: "+err.Error())
-		}
-		biller.Gateways[billing.GatewayName{Scope: table.Default, Gateway: "toss"}] = gateway
 	}
 	r.Check()
 

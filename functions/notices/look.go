@@ -2,37 +2,23 @@ package main
 
 import (
 	"context"
-	"errors"
+	"strings"
 
 	"grantline/shared/billing"
-	"grantline/shared/fault"
 	"grantline/shared/notice"
-	"grantline/shared/table"
+	"grantline/shared/toss"
 )
 
-// looker does for a notice what its subscription's wake-up would do.
+// looker looks at what a notice names; nothing else of it is believed.
 type looker struct{ *billing.Biller }
 
-// LookAgain finds the subscription that a notice is about, and does what is due of it.
+// LookAgain looks at the order and the subscription that a notice is about.
 func (l looker) LookAgain(ctx context.Context, h notice.Hint) (bool, error) {
-	id := h.Subscription
-	if h.Order != "" {
-		item, err := l.Tables.Get(ctx, table.Key{Table: table.Orders, Partition: h.Scope().Key(h.Order)})
-		if err != nil && !errors.Is(err, fault.NotFound) {
-			return false, err
-		}
-		if charge, unreadable := billing.DecodeCharge(item); err == nil && unreadable == nil && charge.Kind == billing.ChargeKind {
-			id = charge.Subscription
-		}
+	about := billing.Hint{Order: h.Order, Payment: h.Payment, Returned: h.Provider == toss.Name || strings.HasPrefix(h.Type, "refund.")}
+	// Those that come with every charge say nothing about the mandate, and each look costs
+	// of the gateway's pace.
+	if strings.HasPrefix(h.Type, "subscription.") && h.Type != "subscription.renewed" && h.Type != "subscription.updated" {
+		about.Subscription = h.Subscription
 	}
-	if id == "" {
-		return false, nil
-	}
-	if _, err := l.Get(ctx, h.Scope(), id); err != nil {
-		if errors.Is(err, fault.NotFound) {
-			err = nil
-		}
-		return false, err
-	}
-	return true, l.Work(ctx, h.Scope(), id)
+	return l.Biller.LookAgain(ctx, h.Scope(), about)
 }

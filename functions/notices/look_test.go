@@ -50,7 +50,7 @@ func TestTablesOutOfReachAreAnOutage(t *testing.T) {
 		return false, fault.New(fault.Unavailable, "tables_unavailable", "The tables did not answer.")
 	}
 	l := looker{&billing.Biller{Tables: tables}}
-	for _, h := range []notice.Hint{hint(func(h *notice.Hint) { h.Order = "gl_1" }), hint(func(h *notice.Hint) { h.Subscription = "sub-1" })} {
+	for _, h := range []notice.Hint{hint(func(h *notice.Hint) { h.Order = "gl_1" }), hint(func(h *notice.Hint) { h.Type, h.Subscription = "subscription.active", "sub-1" })} {
 		if _, err := l.LookAgain(t.Context(), h); !errors.Is(err, fault.Unavailable) {
 			t.Errorf("got %v, want fault.Unavailable", err)
 		}

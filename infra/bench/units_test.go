@@ -78,7 +78,11 @@ func (unsealed) Open(_ context.Context, sealed, _ []byte) ([]byte, error) {
 const envelope = 3 + 184 + 12 + 16
 
 // willing takes every charge; its body and answer are as large as the real ones.
-type willing struct{ charges int }
+type willing struct {
+	billing.Cards // what no charge needs
+
+	charges int
+}
 
 func (willing) Issue(_ context.Context, r billing.Registration) (billing.Card, error) {
 	return billing.Card{BillingKey: "Z_t5vOvQxrj4499PeiJcjen28-V2RyqgYTwN44Rdzk0=", CustomerKey: r.CustomerKey, Number: "53275010****222*", Issuer: "24"}, nil
@@ -98,6 +102,22 @@ func (w *willing) Charge(context.Context, string, billing.Card, []byte) billing.
 
 func (willing) Find(context.Context, string, billing.Want) billing.Outcome {
 	return billing.Outcome{Result: billing.Absent}
+}
+
+func (willing) Repeats() bool { return true }
+
+func (willing) Forget(context.Context, billing.Card) error { return nil }
+
+func (willing) Refund(context.Context, billing.Refunding) billing.Refunded {
+	return billing.Refunded{Result: billing.Taken}
+}
+
+func (willing) FindRefund(context.Context, billing.Refunding) billing.Refunded {
+	return billing.Refunded{Result: billing.Absent}
+}
+
+func (willing) Statement(context.Context, time.Time, time.Time, string) ([]billing.Entry, string, error) {
+	return nil, "", nil
 }
 
 // paid is a store where everything is paid.
@@ -186,7 +206,8 @@ func TestASuccessfulChargeCostsEightWritesTwoIndexWritesAndTwoAndAHalfReads(t *t
 	now := &movable{time.Date(2026, 1, 31, 4, 10, 0, 0, time.UTC)}
 	meter, gateway, biller, _ := world(t, now)
 	created, err := biller.Subscribe(t.Context(), table.Default, billing.SignUp{
-		ID: "sub-1", CustomerID: "minji", Plan: "premium-monthly", Gateway: "toss", AuthKey: "auth", CustomerKey: "2f1f0f6e-6e4f-4d3b-9d2f-1b2c3d4e5f60",
+		ID: "sub-1", CustomerID: "minji", Plan: "premium-monthly", Gateway: "toss",
+		Card: &billing.NewCard{AuthKey: "auth", CustomerKey: "2f1f0f6e-6e4f-4d3b-9d2f-1b2c3d4e5f60"},
 	})
 	if err != nil || created.Subscription.State != billing.StateActive {
 		t.Fatalf("the sign-up ended in %+v, %v", created.Subscription, err)
