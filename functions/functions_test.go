@@ -38,7 +38,7 @@ var deployed = map[string]string{
 var secrets = []string{
 	"PUBLIC_KEYS", "SECRET_KEYS", "IDENTITY_KEY", "TOSS_SECRET_KEY", "APPS_IN_TOSS_CERTIFICATE", "APPS_IN_TOSS_KEY",
 	"REMINDER_WEBHOOK_SECRET",
-	"DODO_WEBHOOK_SECRETS",
+	"DODO_WEBHOOK_SECRETS", "DODO_API_KEY",
 }
 
 // function is a release binary and the environment that the template gives it.
@@ -103,8 +103,8 @@ func functions(tb testing.TB) []function {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if len(all) < 7 {
-		tb.Fatalf("the template has %d functions, want at least seven", len(all))
+	if len(all) < 9 {
+		tb.Fatalf("the template has %d functions, want at least nine", len(all))
 	}
 	return all
 }
@@ -184,6 +184,10 @@ func TestBadConfigurationStopsAFunctionAtItsStart(t *testing.T) {
 		{"deliver", "REMINDER_LINK", "https://{subscriptionId}.example.com/"},
 		{"toss-webhook", "NOTICES_QUEUE_URL", ""},
 		{"dodo-webhook", "NOTICES_QUEUE_URL", "queue"},
+		{"charge", "DODO_TIMEOUT", "a while"},
+		{"charge", "DODO_API_URL", "http://live.dodopayments.com"},
+		{"sweep", "DODO_API_URL", "live.dodopayments.com"},
+		{"sweep", "TABLE_PREFIX", ""},
 		{"notices", "TABLE_PREFIX", ""},
 		{"notices", "CHARGE_LEASE", "60s"},
 		{"notices", "NOTICES_VISIBILITY", "soon"},

@@ -51,6 +51,8 @@ type Charge struct {
 	Class        Class       `json:"class,omitempty"` // of a decline
 	Payment      *Payment    `json:"payment,omitempty"`
 
+	// Cards is how many others had taken the place of the first card when it was claimed.
+	Cards int `json:"cards,omitempty"`
 	// Lease is until when whoever sent last may still be at it.
 	Lease time.Time `json:"lease,omitzero"`
 	// LastSentAt and Sends count what went out under this order.
@@ -71,11 +73,14 @@ type Charge struct {
 	Sealed []byte `json:"-"`
 }
 
+// scheduledPrefix begins the ids of our own orders.
+const scheduledPrefix = "gl_"
+
 // OrderID of a scheduled attempt follows from what it is for, so that whoever makes it,
 // however often, makes the same order: "gl_" and a hash.
 func OrderID(scope table.Scope, subscription string, period, attempt int) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s|%s|%s|%d|%d", scope.Project, scope.Environment, subscription, period, attempt))
-	return "gl_" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:])[:32])
+	return scheduledPrefix + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:])[:32])
 }
 
 // DecodeCharge reads a charge from its order's item.

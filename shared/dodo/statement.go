@@ -16,8 +16,9 @@ const (
 	// maxStatement bounds the pages of a list in a statement: 200,000 payments.
 	maxStatement = 2000
 	// refundPage is the size of a page of refunds. Each needs a look at its payment, since a
-	// refund in a list does not say whose it is; Dodo allows 100 requests a minute a key.
-	refundPage = 20
+	// refund in a list does not say whose it is; Dodo allows 10 requests a second and 100 a
+	// minute a key, and charges come first.
+	refundPage = 5
 )
 
 // The two parts of a statement, each paged by its number.
@@ -64,9 +65,9 @@ func (g *Gateway) Statement(ctx context.Context, from, to time.Time, after strin
 		}
 	}
 	switch {
-	case len(items) >= surelyLast && number+1 == maxStatement:
+	case len(items) >= min(size, surelyLast) && number+1 == maxStatement:
 		return nil, "", g.unstated(ctx, "the list does not end")
-	case len(items) >= surelyLast:
+	case len(items) >= min(size, surelyLast):
 		next = part + ":" + strconv.Itoa(number+1)
 	case part == paymentsPart:
 		next = refundsPart + ":0"

@@ -31,12 +31,12 @@ const (
 
 // Source is one purchase's or subscription's word.
 type Source struct {
-	Kind        string `json:"kind"`     // KindPurchase or KindSubscription
-	Provider    string `json:"provider"` // the store or gateway
-	Ref         string `json:"ref"`      // the line of a purchase, the id of a subscription
+	Kind        string `json:"kind"`        // KindPurchase or KindSubscription
+	Provider    string `json:"provider"`    // the store or gateway
+	Ref         string `json:"ref"`         // the line of a purchase, the id of a subscription
 	Entitlement string `json:"entitlement"` // "" opens nothing
-	ProductID   string `json:"productId"` // the store's name of it, or the plan
-	OrderID     string `json:"orderId"`   // the order that made it so
+	ProductID   string `json:"productId"`   // the store's name of it, or the plan
+	OrderID     string `json:"orderId"`     // the order that made it so
 	State       State  `json:"state"`
 	// Until is the end of what was paid for; zero is for ever.
 	Until time.Time `json:"until,omitzero"`

@@ -28,7 +28,7 @@ const (
 	PaymentMethodRequired Type = "payment_method.required" // the gateway charges no more until it is changed
 	ChargePaid            Type = "charge.paid"             // on demand; of a period, its subscription's event tells
 	ChargeDeclined        Type = "charge.declined"
-	ChargeRefunded        Type = "charge.refunded" // amount was given back
+	ChargeRefunded        Type = "charge.refunded"  // amount was given back
 	DunningReminder       Type = "dunning.reminder" // an attempt will be made at nextAttemptAt
 )
 

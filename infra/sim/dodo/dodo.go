@@ -91,6 +91,7 @@ func New(o Options) *Simulator {
 	s.key, s.business, s.brand = s.stage.Text(16, stage.Alphanumeric)+"."+s.stage.Text(48, stage.Alphanumeric), s.id("bus"), s.id("brnd")
 	s.secrets, s.next = []secret{{value: s.newSecret()}}, s.newSecret()
 	s.stage.Sends(sender)
+	s.stage.Brief(List, ListRefunds)
 	s.handle("POST /subscriptions", Create, s.create)
 	s.handle("GET /subscriptions/{subscription}", GetMandate, s.getSubscription)
 	s.handle("PATCH /subscriptions/{subscription}", Patch, s.patch)

@@ -97,9 +97,13 @@ func (s *Stage) pick(call Call) Fault {
 	if s.dice.IntN(100) >= s.unkind {
 		return Fault{}
 	}
+	when, how := []string{Before, After}[s.dice.IntN(2)], []string{Hang, Reset, Error}[s.dice.IntN(3)]
+	if how == Hang && s.brief[call.Endpoint] {
+		how = Reset
+	}
 	return Fault{
-		When: []string{Before, After}[s.dice.IntN(2)],
-		How:  []string{Hang, Reset, Error}[s.dice.IntN(3)],
+		When: when,
+		How:  how,
 
 		chance: true,
 	}

@@ -67,7 +67,17 @@ type Stage struct {
 	dice    *rand.Rand
 	fates   *rand.Rand // of webhooks
 	unkind  int
+	brief   map[string]bool // endpoints whose calls do not hang of themselves
 	effects []Effect
+}
+
+// Brief names endpoints whose calls never hang of themselves: they are asked each day, and a
+// person moves the clock by years.
+func (s *Stage) Brief(endpoints ...string) {
+	s.brief = map[string]bool{}
+	for _, e := range endpoints {
+		s.brief[e] = true
+	}
 }
 
 // New sets the stage for a provider. Endpoints are the names under which its calls can be

@@ -82,6 +82,7 @@ func New(o Options) *Simulator {
 	s.stage.Sends(sender)
 	s.test, s.live = s.newShop("test"), s.newShop("live")
 	s.live.live = true
+	s.stage.Brief(Statement)
 	s.handle("POST /v1/billing/authorizations/issue", Issue, s.issue)
 	s.handle("POST /v1/billing/{billingKey}", Charge, s.charge)
 	s.handle("DELETE /v1/billing/{billingKey}", Delete, s.remove)
