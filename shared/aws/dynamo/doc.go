@@ -45,6 +45,8 @@
 //	table          pk                     sk                 item                             written by
 //	orders         <store>_<order>                           a store's order: what it granted  purchase: Insert; Replace when refunded
 //	orders         gl_<hash>                                 a charge: attempt of a period     billing: Insert is the claim; Replace closes it
+//	orders         <caller's id>                             a charge on demand, indexed by    billing: as above; refunds are in the item
+//	                                                         its subscription
 //	purchases      <store>#<line>                            who owns a line, how it stands    purchase: Insert, Replace
 //	customers      cus_<hash>             #head              sources, number of last event     purchase, billing, web: with each event
 //	customers      cus_<hash>             #profile           the person                        with the customer; web
@@ -53,12 +55,19 @@
 //	customers      alias#<kind>#<value>   alias              which customer that is            Insert; Remove when a card is refused
 //	subscriptions  <id>                                      an agreement; indexed while it    billing: Insert, Replace; Remove when
 //	                                                         has a next step                   the card is refused at once
-//	subscriptions  cursor#<gateway>#<n>                      how far a shard was handed over   billing.Fanout: Insert, Replace
+//	subscriptions  errand#<id>                               a wake-up beside an agreement's   billing: Insert, Replace; Remove when done
+//	                                                         dates; indexed
+//	subscriptions  cursor#<lane>#<n>                         how far a shard was handed over   billing.Fanout: Insert, Replace
+//	subscriptions  cursor#<gateway>#busy, #pace              the last 429, and the pace since  billing: Insert, Replace
+//	subscriptions  cursor#<gateway>#compared                 the last day held against the     billing: Insert, Replace
+//	                                                         gateway's books
 //	notices        <provider>#<id>                           a notice, and what became of it;  notice.Desk: Insert, Replace
 //	                                                         its ids and type, for 90 days
 //
-// The index due has the partition <gateway>#<shard> and sorts by <instant to the
-// second>#<id>.
+// The index due has the partition <lane>#<shard> and sorts by <instant to the second>#<id>,
+// or #errand:<id>. A lane is a gateway, a gateway's retries, or deliver. The hint of an
+// agreement says which attempt was paid last and when. The index subscription has the
+// partition <subscription> and sorts by <instant>#<orderId>, of charges on demand alone.
 //
 // A claim of a purchase reads the customer's partition (1), the order and the line (2)
 // and writes order, line, head and event, and the wallet if it is a consumable, in one
@@ -68,6 +77,10 @@
 // A charge that succeeds reads the subscription twice (0.5 and 1) and the customer's
 // partition (1), and writes 8: the claim 1, the close 1, and 6 for subscription, head
 // and event in one transaction, which moves the index entry (2).
+//
+// A retry's claim takes its customer's turn along: 4 instead of 1. A charge on demand
+// writes 13 and 5 of the index: 4 for order and errand, 8 for order, errand, head and event,
+// 1 when it was held against the books; a refund 4, and 10 with the subscription.
 //
 // A signed notice writes 2, for it is written down before the look and after it; one that
 // comes again after that writes none (the failed Insert costs 1). An unsigned one reads the
