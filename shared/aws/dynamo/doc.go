@@ -79,8 +79,9 @@
 // and event in one transaction, which moves the index entry (2).
 //
 // A retry's claim takes its customer's turn along: 4 instead of 1. A charge on demand
-// writes 13 and 5 of the index: 4 for order and errand, 8 for order, errand, head and event,
-// 1 when it was held against the books; a refund 4, and 10 with the subscription.
+// writes 16: 4 for order and errand, 8 for order, errand, head and event, 4 when it was held
+// against the books a day later. A refund writes 4, and 8 with head and event, 10 if it
+// takes back the running period's access.
 //
 // A signed notice writes 2, for it is written down before the look and after it; one that
 // comes again after that writes none (the failed Insert costs 1). An unsigned one reads the
