@@ -18,6 +18,7 @@ import (
 	"grantline/shared/clock"
 	"grantline/shared/customer"
 	"grantline/shared/dbtest/local"
+	"grantline/shared/money"
 	"grantline/shared/purchase"
 	"grantline/shared/table"
 )
@@ -142,6 +143,9 @@ func itemSize(i table.Item) int {
 	}
 	if i.Index != nil {
 		size += len("indexPartition") + len(i.Index.Partition) + len("indexSort") + len(i.Index.Sort)
+		if i.Index.Hint != "" {
+			size += len("hint") + len(i.Index.Hint)
+		}
 	}
 	if len(i.Sealed) > 0 {
 		size += len("sealed") + len(i.Sealed)
@@ -232,6 +236,46 @@ func TestASuccessfulChargeCostsEightWritesTwoIndexWritesAndTwoAndAHalfReads(t *t
 	if gateway.charges != 14 {
 		t.Errorf("%d charges were made, want 14", gateway.charges)
 	}
+}
+
+func TestWhatIsApartFromTheDatesCostsWhatTheMapSays(t *testing.T) {
+	now := &movable{time.Date(2026, 1, 31, 4, 10, 0, 0, time.UTC)}
+	meter, _, biller, _ := world(t, now)
+	if _, err := biller.Subscribe(t.Context(), table.Default, billing.SignUp{
+		ID: "sub-1", CustomerID: "minji", Plan: "premium-monthly", Gateway: "toss",
+		Card: &billing.NewCard{AuthKey: "auth", CustomerKey: "2f1f0f6e-6e4f-4d3b-9d2f-1b2c3d4e5f60"},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	cost := func(what string, want float64, act func() error) {
+		t.Helper()
+		meter.reset()
+		if err := act(); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if meter.write != want {
+			t.Errorf("%s cost %v write units (%v index, %v read), want %v", what, meter.write, meter.index, meter.read, want)
+		}
+	}
+	cost("a charge on demand", 12, func() error {
+		c, err := biller.Demand(t.Context(), table.Default, "sub-1", billing.Demand{OrderID: "extra-1", Amount: money.Of(1000, "KRW")})
+		if err == nil && c.State != billing.Paid {
+			t.Errorf("the charge is %s", c.State)
+		}
+		return err
+	})
+	refund := func(order string, amount int64) func() error {
+		return func() error {
+			_, r, err := biller.Refund(t.Context(), table.Default, billing.RefundAsk{OrderID: order, Amount: amount, Reason: "asked for", Reference: "r-" + order})
+			if err == nil && r.State != billing.RefundDone {
+				t.Errorf("the refund is %s", r.State)
+			}
+			return err
+		}
+	}
+	cost("a refund in part", 12, refund(billing.OrderID(table.Default, "sub-1", 0, 1), 1000))
+	now.at = now.at.Add(26*time.Hour + time.Minute)
+	cost("its being held against the books", 4, func() error { return biller.Work(t.Context(), table.Default, "errand:order-extra-1") })
 }
 
 func TestAClaimIsOneTransactionAndADuplicateWritesNothing(t *testing.T) {

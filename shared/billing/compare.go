@@ -249,12 +249,12 @@ func (c *comparison) missed(ctx context.Context) (checked int, err error) {
 					return checked, fmt.Errorf("billing: due index: %w", err)
 				}
 				for _, item := range found.Items {
-					period, attempt, at, ok := readHint(item.Index.Hint)
-					if !ok || at.Before(c.from) || !at.Before(c.from.Add(day)) {
+					var last LastPaid
+					if item.Index.Hint == "" || last.UnmarshalText([]byte(item.Index.Hint)) != nil || last.At.Before(c.from) || !last.At.Before(c.from.Add(day)) {
 						continue
 					}
 					checked++
-					id := OrderID(c.Scope, subscriptionOf(item), period, attempt)
+					id := OrderID(c.Scope, subscriptionOf(item), last.Period, last.Attempt)
 					if c.taken[id] {
 						continue
 					}

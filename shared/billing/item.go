@@ -74,13 +74,23 @@ func (s Subscription) hint() string {
 	if s.LastPaid == nil {
 		return ""
 	}
-	return fmt.Sprintf("%d.%d@%d", s.LastPaid.Period, s.LastPaid.Attempt, s.LastPaid.At.Unix())
+	return s.LastPaid.String()
 }
 
-func readHint(hint string) (period, attempt int, at time.Time, ok bool) {
+// String is what UnmarshalText reads: "<period>.<attempt>@<seconds since 1970>".
+func (p LastPaid) String() string { return fmt.Sprintf("%d.%d@%d", p.Period, p.Attempt, p.At.Unix()) }
+
+// MarshalText writes what String says.
+func (p LastPaid) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads what String says.
+func (p *LastPaid) UnmarshalText(text []byte) error {
 	var unix int64
-	n, err := fmt.Sscanf(hint, "%d.%d@%d", &period, &attempt, &unix)
-	return period, attempt, time.Unix(unix, 0).UTC(), n == 3 && err == nil
+	if _, err := fmt.Sscanf(string(text), "%d.%d@%d", &p.Period, &p.Attempt, &unix); err != nil {
+		return fmt.Errorf("billing: %q is no paid attempt: %w", text, err)
+	}
+	p.At = time.Unix(unix, 0).UTC()
+	return nil
 }
 
 // decodeSubscription reads a subscription from its item.

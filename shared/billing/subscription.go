@@ -67,11 +67,12 @@ type Planned struct {
 	Terms Terms  `json:"terms"`
 }
 
-// LastPaid is the attempt that was paid last.
+// LastPaid is the attempt that was paid last. It is written as one short text, for each
+// subscription is read and written within one unit, a kilobyte.
 type LastPaid struct {
-	Period  int       `json:"period"`
-	Attempt int       `json:"attempt"`
-	At      time.Time `json:"at"` // when we knew of it
+	Period  int
+	Attempt int
+	At      time.Time // when we knew of it, to the second
 }
 
 // Subscription is an agreement that we charge for. Its methods are pure.
@@ -107,8 +108,9 @@ type Subscription struct {
 	Ending bool `json:"ending,omitempty"`
 	// Hastened says that a new card has brought an attempt of this period forward already.
 	Hastened bool `json:"hastened,omitempty"`
-	// NewCard came while an attempt was under way, and has its turn after it.
-	NewCard bool `json:"newCard,omitempty"`
+	// Cards counts the means of payment that came after the first. An attempt under way was
+	// made with an older one than that, if its order says so.
+	Cards int `json:"cards,omitempty"`
 	// Waits says that the entitlement had ended before a new card: money comes first.
 	Waits bool `json:"waits,omitempty"`
 	// Returned says that the money of the running period was given back.
@@ -227,7 +229,7 @@ func (s Subscription) paid(now time.Time) (Subscription, event.Type) {
 	s.LastPaid = &LastPaid{s.Period, s.Attempt, now.Truncate(time.Second)}
 	s = s.next(now)
 	s.State, s.PaidUntil = StateActive, s.NextDueAt
-	s.Waits, s.Returned, s.NewCard = false, false, false
+	s.Waits, s.Returned = false, false
 	return s.onward(now), kind
 }
 
@@ -249,9 +251,10 @@ func (s Subscription) turned() Subscription {
 	return s
 }
 
-// turns says that another plan takes over before the next charge is made.
+// turns says that another plan takes over before the next charge is made. A first attempt
+// that is still to be made is of a period that has just begun, or of the first of all.
 func (s Subscription) turns() bool {
-	return s.Next != nil && s.Attempt == 1 && s.State == StateActive
+	return s.Next != nil && s.Attempt == 1 && !s.ended()
 }
 
 // remindBefore is how long before an attempt the customer is told of it: a full day, and
@@ -273,17 +276,25 @@ func (s Subscription) declined(code string, class Class, now time.Time) (Subscri
 	if class != Hard && !same && !s.Ending {
 		if next, ok := s.retried(now); ok {
 			next.State = StatePastDue
-			if s.NewCard {
-				next.NewCard = false
-				next = next.recarded(now)
-			}
 			return next, event.ChargeDeclined
 		}
 	}
-	next, told := s.over(now)
-	if s.NewCard && next.State == StateUnpaid {
-		next.NewCard = false
-		return next.recarded(now), event.ChargeDeclined
+	return s.over(now)
+}
+
+// outdated is the subscription after a decline, by which it would be next, of a card that
+// another had replaced while the attempt was under way: what is open is tried on that one.
+func (s Subscription) outdated(next Subscription, told event.Type, now time.Time) (Subscription, event.Type) {
+	switch {
+	case s.Ending:
+		return next, told
+	case next.State == StatePastDue:
+		return next.retaken(now), event.ChargeDeclined
+	}
+	taken := s.sleep()
+	taken.State = StateUnpaid
+	if taken = taken.retaken(now); next.State == StateUnpaid || taken.Hastened && !s.Hastened {
+		return taken, event.ChargeDeclined
 	}
 	return next, told
 }
@@ -331,6 +342,12 @@ func (s Subscription) reminded(now time.Time) Subscription {
 // on it before its next attempt would have come; that one counts, and those after it keep
 // their dates.
 func (s Subscription) recarded(now time.Time) Subscription {
+	s.Cards++
+	return s.retaken(now)
+}
+
+// retaken is what is open tried on another means of payment than before.
+func (s Subscription) retaken(now time.Time) Subscription {
 	s.LastCode, s.Spent, s.OnHold = "", false, false
 	if s.Ending || s.Terms.OnDemand {
 		return s
@@ -338,8 +355,7 @@ func (s Subscription) recarded(now time.Time) Subscription {
 	switch s.State {
 	case StatePastDue:
 		if s.mayBeOpen(now) {
-			s.NewCard = true
-			return s
+			return s // it has its turn after that one
 		}
 		if s.lapsed(now) {
 			return s.wake(StepCharge, now, now)
@@ -396,7 +412,7 @@ func (s Subscription) cancelled(atOnce bool, until, now time.Time) Subscription 
 	if s.Step == StepResolve {
 		until = s.WakeAt
 	}
-	s.Next, s.NewCard = nil, false
+	s.Next = nil
 	if s.State == StateActive && !atOnce && !s.PaidUntil.IsZero() && (open || s.PaidUntil.After(now)) {
 		s.Ending = true
 		if open {
