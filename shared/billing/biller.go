@@ -340,23 +340,21 @@ func (b *Biller) unseal(ctx context.Context, scope table.Scope, c Charge) (lette
 	return l, err
 }
 
-// claim inserts the order of the attempt. It is false if another one has it; then the
-// charge is as that one wrote it.
-// A retry takes its customer's one turn with it.
+// claim inserts the order of the attempt, and a retry takes its customer's one turn with
+// it. It is false if another one has it; then the charge is as that one wrote it.
 func (b *Biller) claim(ctx context.Context, scope table.Scope, s Subscription, c *customer.Customer, l letter) (Charge, table.Item, bool, error) {
 	now := b.Clock.Now()
 	var turn []table.Write
 	if s.Attempt > 1 {
-		c.Retry(s.ID, now.Add(b.Lease))
 		var err error
-		if turn, err = c.Writes(); err != nil {
+		if turn, err = b.turn(s, c); err != nil {
 			return Charge{}, table.Item{}, false, err
 		}
 	}
 	charge := Charge{
 		ID: OrderID(scope, s.ID, s.Period, s.Attempt), Kind: ChargeKind, Customer: s.Customer, Gateway: s.Gateway,
 		Subscription: s.ID, Plan: s.Plan, Period: s.Period, Attempt: s.Attempt,
-		Amount: s.Terms.Price.Units, Currency: s.Terms.Price.Currency, DueAt: s.NextDueAt, Sealed: l.sealed,
+		Amount: s.Terms.Price.Units, Currency: s.Terms.Price.Currency, DueAt: s.NextDueAt, Cards: s.Cards, Sealed: l.sealed,
 	}.sending(now, b.Lease)
 	item, err := b.put(ctx, scope, charge, table.Item{}, turn...)
 	var conflict *table.Conflict
@@ -377,6 +375,13 @@ func (b *Biller) claim(ctx context.Context, scope table.Scope, s Subscription, c
 	charge.Sends += other.Sends // void: surely not executed, and made again
 	item, err = b.put(ctx, scope, charge, item, turn...)
 	return charge, item, err == nil, err
+}
+
+// turn are the writes by which a retry takes its customer's one turn, for as long as
+// whoever sends it may be at it.
+func (b *Biller) turn(s Subscription, c *customer.Customer) ([]table.Write, error) {
+	c.Retry(s.ID, b.Clock.Now().Add(b.Lease))
+	return c.Writes()
 }
 
 // put writes a charge over the item that it was read from and returns the item as it is

@@ -38,7 +38,7 @@ type Charge struct {
 	Period       int         `json:"period"`
 	Attempt      int         `json:"attempt"`
 	OnDemand     bool        `json:"onDemand,omitempty"` // of no period
-	Name         string      `json:"name,omitempty"`     // of one on demand: what the customer reads
+	Name         string      `json:"name,omitempty"`     // of one on demand: what the customer reads, "" for the plan's name
 	State        ChargeState `json:"state"`
 	Amount       int64       `json:"amount"`
 	Currency     string      `json:"currency"`

@@ -2,6 +2,7 @@ package billing
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,9 +83,6 @@ func (b *Biller) Demand(ctx context.Context, scope table.Scope, id string, d Dem
 	if err != nil {
 		return Charge{}, err
 	}
-	if d.Description == "" {
-		d.Description = s.Terms.Name
-	}
 	known, err := b.order(ctx, scope, d.OrderID)
 	switch {
 	case err == nil:
@@ -154,7 +152,7 @@ func (b *Biller) sendDemand(ctx context.Context, scope table.Scope, s read, c Ch
 		return c, false, err
 	}
 	request := Request{
-		OrderID: c.ID, CustomerKey: s.CustomerKey, Amount: money.Of(c.Amount, c.Currency), Name: c.Name,
+		OrderID: c.ID, CustomerKey: s.CustomerKey, Amount: money.Of(c.Amount, c.Currency), Name: cmp.Or(c.Name, s.Terms.Name),
 		Email: holder.Profile.Email, Customer: holder.Profile.Name,
 	}
 	l, err := b.write(ctx, gateway, scope, s.Subscription, request)

@@ -2,6 +2,7 @@ package billing
 
 import (
 	"context"
+	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -294,8 +295,15 @@ func (b *Biller) forget(ctx context.Context, scope table.Scope, e errand, item t
 	if err != nil {
 		return fmt.Errorf("billing: card of subscription %s: %w", e.Subscription, err)
 	}
+	used, err := b.used(ctx, scope, e.Subscription, plain)
+	if err != nil {
+		return err
+	}
 	switch g := gateway.(type) {
 	case Cards:
+		if used {
+			break // the customer has gone back to it
+		}
 		err = g.Forget(ctx, Card{BillingKey: string(plain), CustomerKey: e.CustomerKey})
 	case Mandates:
 		err = g.Revoke(ctx, string(plain))
@@ -305,6 +313,19 @@ func (b *Biller) forget(ctx context.Context, scope table.Scope, e errand, item t
 		return b.later(ctx, scope, e, item, min(time.Hour<<min(e.Tries, 5), 24*time.Hour))
 	}
 	return lost(b.Tables.Commit(ctx, table.Removed(item)))
+}
+
+// used says that a subscription is charged by this very means of payment.
+func (b *Biller) used(ctx context.Context, scope table.Scope, id string, plain []byte) (bool, error) {
+	s, err := b.get(ctx, scope, id)
+	if errors.Is(err, fault.NotFound) || err == nil && len(s.BillingKey) == 0 {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	is, err := b.card(ctx, scope, s.Subscription)
+	return subtle.ConstantTimeCompare(is, plain) == 1, err
 }
 
 // errandOf gives the id of the errand that a message names.

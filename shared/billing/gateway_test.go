@@ -63,6 +63,10 @@ type gateway struct {
 	find   func(nth int) bool
 	kill   func() // ends the caller's time
 	lookup bool   // a declined charge is found by its order
+	// before, if set, is what happens elsewhere before each call is looked at. forget fails
+	// where it returns true.
+	before func()
+	forget func(nth int) bool
 	picky  bool   // Compose refuses a customer's e-mail
 
 	mu       sync.Mutex
@@ -84,6 +88,15 @@ type gateway struct {
 	returnedOf  map[string]int64
 	strays      map[string]billing.Payment // a second payment, by order
 	forgotten   []string                   // billing keys
+	forgets     int
+}
+
+// enter begins a call.
+func (g *gateway) enter() {
+	if g.before != nil {
+		g.before()
+	}
+	g.mu.Lock()
 }
 
 func newGateway(c *movable) *gateway {
@@ -99,7 +112,7 @@ func unanswered() error {
 }
 
 func (g *gateway) Issue(ctx context.Context, r billing.Registration) (billing.Card, error) {
-	g.mu.Lock()
+	g.enter()
 	defer g.mu.Unlock()
 	g.issues++
 	var refused, dropped, lost bool
@@ -136,7 +149,7 @@ func (g *gateway) Compose(r billing.Request) ([]byte, error) {
 }
 
 func (g *gateway) Charge(ctx context.Context, order string, card billing.Card, text []byte) billing.Outcome {
-	g.mu.Lock()
+	g.enter()
 	defer g.mu.Unlock()
 	c := call{order: order, card: card.BillingKey, body: string(text), at: g.clock.Now(), nth: len(g.calls) + 1, of: 1}
 	for _, before := range g.calls {
@@ -154,6 +167,9 @@ func (g *gateway) Charge(ctx context.Context, order string, card billing.Card, t
 	}
 	if card.BillingKey == "" || card.CustomerKey == "" {
 		g.wrong = append(g.wrong, fmt.Sprintf("order %s sent without a card", order))
+	}
+	if slices.Contains(g.forgotten, card.BillingKey) {
+		g.wrong = append(g.wrong, fmt.Sprintf("order %s sent with a card that was forgotten", order))
 	}
 	g.calls = append(g.calls, c)
 	var f fate
@@ -244,7 +260,7 @@ func (g *gateway) take(c call, text []byte, late time.Duration) answer {
 }
 
 func (g *gateway) Find(ctx context.Context, order string, want billing.Want) billing.Outcome {
-	g.mu.Lock()
+	g.enter()
 	defer g.mu.Unlock()
 	g.finds++
 	if ctx.Err() != nil || g.find != nil && g.find(g.finds) {
@@ -276,7 +292,7 @@ func (g *gateway) Repeats() bool { return true }
 
 // Refund is by key: the same again is the same refund, unless less is left than it says.
 func (g *gateway) Refund(ctx context.Context, r billing.Refunding) billing.Refunded {
-	g.mu.Lock()
+	g.enter()
 	defer g.mu.Unlock()
 	g.refundCalls = append(g.refundCalls, r)
 	var f fate
@@ -292,7 +308,10 @@ func (g *gateway) Refund(ctx context.Context, r billing.Refunding) billing.Refun
 		return billing.Refunded{Result: billing.NotMade, Misconfigured: true}
 	}
 	o := g.giveBack(r, f)
-	if f.lose {
+	if f.kill {
+		defer g.kill()
+	}
+	if f.lose || f.kill {
 		return billing.Refunded{Result: billing.Unclear}
 	}
 	return o
@@ -333,7 +352,7 @@ func (g *gateway) left(payment string) (string, int64) {
 }
 
 func (g *gateway) FindRefund(ctx context.Context, r billing.Refunding) billing.Refunded {
-	g.mu.Lock()
+	g.enter()
 	defer g.mu.Unlock()
 	if o, ok := g.refunds[r.Key]; ok && ctx.Err() == nil {
 		return o
@@ -384,9 +403,9 @@ func (g *gateway) Statement(ctx context.Context, from, to time.Time, after strin
 }
 
 func (g *gateway) Forget(ctx context.Context, card billing.Card) error {
-	g.mu.Lock()
+	g.enter()
 	defer g.mu.Unlock()
-	if ctx.Err() != nil {
+	if g.forgets++; ctx.Err() != nil || g.forget != nil && g.forget(g.forgets) {
 		return unanswered()
 	}
 	g.forgotten = append(g.forgotten, card.BillingKey)

@@ -122,8 +122,11 @@ func (b *Biller) settle(ctx context.Context, scope table.Scope, charge Charge, s
 		}
 		now := b.Clock.Now()
 		next, told := s.declined(charge.Code, charge.Class, now)
-		if charge.State == Paid {
+		switch {
+		case charge.State == Paid:
 			next, told = s.paid(now)
+		case s.Cards > charge.Cards:
+			next, told = s.outdated(next, told, now)
 		}
 		e := event.Event{
 			Type: told, At: now, OrderID: charge.ID, SubscriptionID: s.ID, PlanID: s.Plan, Entitlement: s.Terms.Entitlement,
@@ -152,8 +155,8 @@ func (b *Biller) rest(ctx context.Context, scope table.Scope, s read, charge Cha
 			return err
 		}
 	}
-	if s.Step == StepNone {
-		return nil
+	if s.Step != StepResolve {
+		return nil // it waits for nothing, or for another means of payment
 	}
 	return b.commit(ctx, scope, s, s.onward(b.Clock.Now()), nil)
 }
@@ -270,8 +273,22 @@ func (b *Biller) resend(ctx context.Context, g Gateway, scope table.Scope, s rea
 	if err != nil {
 		return err
 	}
-	charge = charge.sending(b.Clock.Now(), b.Lease)
-	if item, err = b.put(ctx, scope, charge, item); err != nil {
+	now := b.Clock.Now()
+	var turn []table.Write
+	if charge.Attempt > 1 {
+		c, err := customer.Read(ctx, b.Tables, scope, s.Customer)
+		if err != nil {
+			return err
+		}
+		if until, other := c.Retrying(s.ID, now); other {
+			return lost(b.commit(ctx, scope, s, s.wake(StepResolve, minOf(until, now.Add(time.Minute)), now), nil))
+		}
+		if turn, err = b.turn(s.Subscription, c); err != nil {
+			return err
+		}
+	}
+	charge = charge.sending(now, b.Lease)
+	if item, err = b.put(ctx, scope, charge, item, turn...); err != nil {
 		return err
 	}
 	fresh, err := b.get(ctx, scope, s.ID)

@@ -346,7 +346,7 @@ func (b *Biller) tendRefund(ctx context.Context, scope table.Scope, c Charge, r 
 // 15 days.
 const keyLife = 14 * 24 * time.Hour
 
-// GiveBack has money given back that nobody asked for: of a payment that is not the order's
+// giveBack has money given back that nobody asked for: of a payment that is not the order's
 // own, because a second one was made or the order was closed without, or of the order's own
 // where its agreement had ended before. A person hears of it.
 func (b *Biller) giveBack(ctx context.Context, scope table.Scope, id string, p Payment, why string) error {
@@ -364,11 +364,13 @@ func (b *Biller) giveBack(ctx context.Context, scope table.Scope, id string, p P
 			r.Stray, r.Currency, r.Amount, r.Left = "", "", c.Amount-c.Refunded, c.Amount-c.Refunded
 			r.TaxFree = c.taxFreeOf(r.Amount, r.Left)
 		}
-		known := slices.ContainsFunc(c.Refunds, func(o Refund) bool {
-			return o.Reference == r.Reference || own && o.open() && o.Stray == ""
-		})
+		known := slices.ContainsFunc(c.Refunds, func(o Refund) bool { return o.Reference == r.Reference })
 		if c.ID == "" || c.open() || known || r.Amount <= 0 {
 			return change{Charge: c}, false, nil
+		}
+		if own && slices.ContainsFunc(c.Refunds, func(o Refund) bool { return o.open() && o.Stray == "" }) {
+			// What is left is known only once that one is over.
+			return change{Charge: c}, false, fault.New(fault.Unavailable, "refund_in_progress", "Another refund of order %s is under way.", c.ID)
 		}
 		c.Refunds = append(slices.Clone(c.Refunds), r)
 		added = true

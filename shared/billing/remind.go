@@ -53,10 +53,16 @@ func (b *Biller) remind(ctx context.Context, scope table.Scope, s read) error {
 			Type: event.DunningReminder, At: now, SubscriptionID: s.ID, PlanID: s.Plan, Period: &s.Period, Attempt: s.Attempt,
 			Amount: s.Terms.Price.Units, Currency: s.Terms.Price.Currency, DeclineCode: s.LastCode, NextAttemptAt: &at,
 		})
-		told, err := errand{
+		e := errand{
 			ID: fmt.Sprintf("tell-%s-%d-%d", s.ID, s.Period, s.Attempt), Kind: errandTell, Gateway: s.Gateway, Subscription: s.ID,
 			Period: s.Period, Attempt: s.Attempt, WakeAt: now,
-		}.put(table.Item{}, scope, b.Shards)
+		}
+		// One that was told of before, and did not arrive, lies there still.
+		_, item, err := b.errandAt(ctx, scope, e.ID)
+		if err != nil {
+			return err
+		}
+		told, err := e.put(item, scope, b.Shards)
 		if err != nil {
 			return err
 		}

@@ -158,7 +158,7 @@ const (
 	secret = "secret-auth-key"
 )
 
-// plans are the sample plans and three that differ in policy.
+// plans are the sample plans and some that differ in policy.
 const plans = `{"products":[],"plans":[
 	{"id":"weekly","gateway":"toss","entitlement":"premium","name":"W","price":{"units":1900,"currency":"KRW"},"cycle":"1 weeks","grace":true,"after_last_attempt":"unpaid"},
 	{"id":"biweekly","gateway":"toss","entitlement":"premium","name":"B","price":{"units":2900,"currency":"KRW"},"cycle":"2 weeks","grace":true,"after_last_attempt":"unpaid"},
@@ -167,6 +167,9 @@ const plans = `{"products":[],"plans":[
 	{"id":"yearly","gateway":"toss","entitlement":"premium","name":"Y","price":{"units":49000,"currency":"KRW"},"cycle":"1 years","grace":true,"after_last_attempt":"unpaid"},
 	{"id":"new-york","gateway":"toss","entitlement":"premium","name":"N","price":{"units":4900,"currency":"KRW"},"cycle":"1 months","zone":"America/New_York","grace":true,"after_last_attempt":"unpaid"},
 	{"id":"strict","gateway":"toss","entitlement":"premium","name":"S","price":{"units":4900,"currency":"KRW"},"cycle":"1 months","after_last_attempt":"cancelled"},
+	{"id":"other-entitlement","gateway":"toss","entitlement":"ad_free","name":"A","price":{"units":9900,"currency":"KRW"},"cycle":"1 months","grace":true,"after_last_attempt":"unpaid"},
+	{"id":"taxed","gateway":"toss","entitlement":"premium","name":"T","price":{"units":10000,"currency":"KRW"},"tax_free":3001,"cycle":"1 months","grace":true,"after_last_attempt":"unpaid"},
+	{"id":"usage","gateway":"toss","name":"U","on_demand":true,"after_last_attempt":"unpaid"},
 	{"id":"patient","gateway":"toss","entitlement":"premium","name":"P","price":{"units":4900,"currency":"KRW"},"cycle":"1 months","grace":true,"repeat_insufficient_funds":true,"after_last_attempt":"unpaid"}]}`
 
 var sold = sync.OnceValues(func() (*catalog.Catalog, error) { return catalog.Parse([]byte(plans)) })
