@@ -71,17 +71,18 @@ func (b *Biller) lookAt(ctx context.Context, scope table.Scope, h Hint) (bool, e
 	if s.State == StatePending && s.Step == StepAwait && c.open() {
 		return b.noticed(ctx, scope, s.ID) // a failed payment on an open page decides nothing
 	}
-	l := letter{}
-	if _, ok := gateway.(Mandates); ok && len(s.BillingKey) > 0 {
-		if l.billingKey, err = b.card(ctx, scope, s.Subscription); err != nil {
-			return false, err
-		}
+	l, err := b.mandateOf(ctx, scope, gateway, s.Subscription, c)
+	if err != nil {
+		return false, err
 	}
 	asked := c
 	if !c.open() && h.Payment != "" {
 		asked.Payment = &Payment{Key: h.Payment}
 	}
-	found := b.find(ctx, gateway, asked, l, s.CustomerKey)
+	if _, ok := gateway.(Mandates); ok && len(l.billingKey) == 0 && asked.key() == "" {
+		return true, nil // closed, its mandate is forgotten, and no payment is named: there is nothing to look at
+	}
+	found := s.weighed(c, b.find(ctx, gateway, asked, l, s.CustomerKey), b.Clock.Now())
 	b.noted(ctx, scope, c.Gateway, found)
 	switch {
 	case found.Result == Unclear || found.Result == NotMade:
@@ -94,6 +95,22 @@ func (b *Biller) lookAt(ctx context.Context, scope table.Scope, h Hint) (bool, e
 		return true, b.reconcile(ctx, scope, c, found)
 	}
 	return true, nil
+}
+
+// mandateOf is what the payments of an order are looked for by, where the gateway has
+// mandates: the one that an open order was sent to, else the one that there is now, if any.
+func (b *Biller) mandateOf(ctx context.Context, scope table.Scope, g Gateway, s Subscription, c Charge) (letter, error) {
+	_, ok := g.(Mandates)
+	switch {
+	case !ok:
+		return letter{}, nil
+	case c.open():
+		return b.unseal(ctx, scope, c)
+	case len(s.BillingKey) == 0:
+		return letter{}, nil
+	}
+	mandate, err := b.card(ctx, scope, s)
+	return letter{billingKey: mandate}, err
 }
 
 // learn settles an open order by what was found of it, whoever is at it.
@@ -158,11 +175,9 @@ func (b *Biller) verify(ctx context.Context, scope table.Scope, c Charge) error 
 	if err != nil {
 		return err
 	}
-	l := letter{}
-	if _, ok := gateway.(Mandates); ok && len(s.BillingKey) > 0 {
-		if l.billingKey, err = b.card(ctx, scope, s.Subscription); err != nil {
-			return err
-		}
+	l, err := b.mandateOf(ctx, scope, gateway, s.Subscription, c)
+	if err != nil {
+		return err
 	}
 	found := b.find(ctx, gateway, c, l, s.CustomerKey)
 	again := false

@@ -143,7 +143,8 @@ func (b *Biller) step(ctx context.Context, scope table.Scope, s read) error {
 // commit writes a subscription over the one that was read, with its customer. One that is
 // over for good parts with its means of payment.
 func (b *Biller) commit(ctx context.Context, scope table.Scope, was read, next Subscription, c *customer.Customer, more ...table.Write) error {
-	if next.State == StateCancelled && next.Step == StepNone && len(next.BillingKey) > 0 {
+	over := next.State == StateCancelled && (next.Step == StepNone || was.onThePage()) // its page is still open
+	if over && len(next.BillingKey) > 0 {
 		parting, err := b.parting(scope, next, was.State)
 		if err != nil {
 			return err
@@ -431,7 +432,7 @@ func (b *Biller) find(ctx context.Context, g Gateway, c Charge, l letter, custom
 	calling, cancel := clock.LeaveRoom(ctx, answerMargin)
 	defer cancel()
 	found := g.Find(calling, c.ID, Want{
-		Amount: money.Of(c.Amount, c.Currency), Card: Card{BillingKey: string(l.billingKey), CustomerKey: customerKey}, Payment: c.key(), Since: c.SentAt,
+		Amount: money.Of(c.Amount, c.Currency), Card: Card{BillingKey: string(l.billingKey), CustomerKey: customerKey}, Payment: c.key(), Since: minOf(c.DueAt, c.SentAt),
 	})
 	b.Log.InfoContext(ctx, "charge looked up", "order", c.ID, "subscription", c.Subscription, "result", found.Result, "code", found.Code)
 	return found

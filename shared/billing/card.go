@@ -101,8 +101,8 @@ func (b *Biller) remandate(ctx context.Context, scope table.Scope, g Mandates, s
 		now := b.Clock.Now()
 		next = is.Subscription
 		next.Opening, next.AskedAt, next.ReturnURL = page, now, returnURL
-		if next.State == StateUnpaid {
-			next = next.wake(StepAwait, now.Add(pollAfter(0)), now)
+		if next.State == StateUnpaid || next.Step == StepRemind || next.Step == StepAwait {
+			next = next.awaiting(now)
 		}
 		return b.commit(ctx, scope, is, next, nil)
 	})

@@ -13,12 +13,6 @@ import (
 	"grantline/shared/table"
 )
 
-// Codes of attempts that were not made for the mandate's sake.
-const (
-	MandateHeld = "MANDATE_ON_HOLD"
-	MandateOver = "MANDATE_ENDED"
-)
-
 const (
 	// askedFor is how long a page waits for its customer.
 	askedFor = 14 * 24 * time.Hour
@@ -93,6 +87,23 @@ func (b *Biller) invite(ctx context.Context, scope table.Scope, g Mandates, s re
 	return Created{Subscription: next, Link: made.Link}, nil
 }
 
+// pageSettles is for how long after an approval a failed payment is taken for one that the
+// customer made on the page before the one that passed, which the list does not show yet.
+const pageSettles = time.Hour
+
+// weighed is what a look-up says, with what is known of a charge that was made on the
+// page: a customer may fail there before it pays, and the payment of a page that nobody
+// used stays open for ever.
+func (s Subscription) weighed(c Charge, o Outcome, now time.Time) Outcome {
+	switch {
+	case !s.FirstCharge || c.OnDemand || c.Period != 0 || c.Attempt != 1:
+	case o.Result == Refused && s.State == StatePending && now.Sub(c.SentAt) < pageSettles,
+		o.Result == Accepted && s.State == StateCancelled && now.Sub(c.LastSentAt) >= quietUnrepeated:
+		return Outcome{Result: Absent}
+	}
+	return o
+}
+
 // awaiting is the subscription with a mandate that its customer is to approve, and the
 // order of the charge that comes with the approval.
 func (b *Biller) awaiting(ctx context.Context, scope table.Scope, s Subscription, made Invited) (Subscription, []table.Write, error) {
@@ -109,19 +120,29 @@ func (b *Biller) awaiting(ctx context.Context, scope table.Scope, s Subscription
 	if !s.FirstCharge {
 		return s, nil, nil
 	}
-	c := Charge{
-		ID: OrderID(scope, s.ID, 0, 1), Kind: ChargeKind, Customer: s.Customer, Gateway: s.Gateway, Subscription: s.ID, Plan: s.Plan,
-		Attempt: 1, State: Sending, Amount: s.Terms.Price.Units, Currency: s.Terms.Price.Currency, DueAt: now, SentAt: now, LastSentAt: now, Sends: 1,
-	}
-	if c.Sealed, err = b.Sealer.Seal(ctx, joined([]byte(made.Mandate), nil), sealedFor("charge", scope.Key(c.ID))); err != nil {
-		return s, nil, fmt.Errorf("billing: sealing: %w", err)
-	}
-	was, err := b.Tables.Get(ctx, orderKey(scope, c.ID)) // of a sign-up under this id that came to nothing
+	was, err := b.Tables.Get(ctx, orderKey(scope, OrderID(scope, s.ID, 0, 1))) // of a sign-up under this id that came to nothing
 	if err != nil && !errors.Is(err, fault.NotFound) {
 		return s, nil, fmt.Errorf("billing: order: %w", err)
 	}
+	c, err := b.opened(ctx, scope, s, []byte(made.Mandate), now)
+	if err != nil {
+		return s, nil, err
+	}
 	item, err := c.item(was, scope)
 	return s, []table.Write{table.Put(item)}, err
+}
+
+// opened is the order of the charge that comes with the approval of a mandate.
+func (b *Biller) opened(ctx context.Context, scope table.Scope, s Subscription, mandate []byte, at time.Time) (Charge, error) {
+	c := Charge{
+		ID: OrderID(scope, s.ID, 0, 1), Kind: ChargeKind, Customer: s.Customer, Gateway: s.Gateway, Subscription: s.ID, Plan: s.Plan,
+		Attempt: 1, State: Sending, Amount: s.Terms.Price.Units, Currency: s.Terms.Price.Currency, DueAt: at, SentAt: at, LastSentAt: at, Sends: 1,
+	}
+	var err error
+	if c.Sealed, err = b.Sealer.Seal(ctx, joined(mandate, nil), sealedFor("charge", scope.Key(c.ID))); err != nil {
+		return c, fmt.Errorf("billing: sealing: %w", err)
+	}
+	return c, nil
 }
 
 // invited is the answer to who asks again.
@@ -156,6 +177,9 @@ func (b *Biller) await(ctx context.Context, scope table.Scope, s read) error {
 	if err != nil {
 		b.Log.WarnContext(ctx, "mandate not looked at", "subscription", s.ID, "error", err)
 		m.State = ""
+		if errors.Is(err, fault.NotFound) && now.Sub(s.AskedAt) > askedFor {
+			m.State = MandateEnded // an address or a key of ours that is wrong for so long is noticed
+		}
 	}
 	if s.State == StatePending {
 		return b.awaitApproval(ctx, scope, g, s, m)
@@ -210,6 +234,15 @@ func (b *Biller) approve(ctx context.Context, scope table.Scope, s read, m Manda
 		if err != nil {
 			return err
 		}
+		if c.State == Void { // its sign-up was being given up
+			mandate, err := b.card(ctx, scope, s.Subscription)
+			if err != nil {
+				return err
+			}
+			if c, err = b.opened(ctx, scope, s.Subscription, mandate, s.AskedAt); err != nil {
+				return err
+			}
+		}
 		c.SentAt, c.LastSentAt, c.AbsentSince = now, now, time.Time{}
 		order, err := c.item(item, scope)
 		if err != nil {
@@ -249,11 +282,11 @@ func (b *Biller) disapprove(ctx context.Context, scope table.Scope, g Mandates, 
 		}
 		now := b.Clock.Now()
 		switch found.Result {
-		case Unclear, NotMade, Accepted:
+		case Unclear, NotMade:
 			return lost(b.commit(ctx, scope, s, s.wake(StepAwait, now.Add(10*time.Minute), now), nil))
-		case Taken, Refused, Absent:
+		case Taken, Refused, Absent, Accepted: // one that is open waits for the page, which is closed now
 		}
-		if _, err := b.rewrite(ctx, scope, id, func(c Charge, now time.Time) (change, bool, error) {
+		if c, err = b.rewrite(ctx, scope, id, func(c Charge, now time.Time) (change, bool, error) {
 			if !c.open() {
 				return change{Charge: c}, false, nil
 			}
@@ -264,151 +297,16 @@ func (b *Biller) disapprove(ctx context.Context, scope table.Scope, g Mandates, 
 		}); err != nil {
 			return err
 		}
-		if found.Result == Taken {
+		if c.State == Paid {
 			if err := b.giveBack(ctx, scope, id, Payment{}, "The subscription never began."); err != nil {
 				return err
 			}
 		}
+		if err := b.strays(ctx, scope, id, found); err != nil {
+			return err
+		}
 	}
 	return lost(b.refuse(ctx, scope, s, why))
-}
-
-// awaitMending goes on once the customer has given a mandate on hold another means of
-// payment, and with what is due in the meantime.
-func (b *Biller) awaitMending(ctx context.Context, scope table.Scope, s read, m Mandate) error {
-	now := b.Clock.Now()
-	switch m.State {
-	case MandateActive:
-		return b.mended(ctx, scope, s, m)
-	case MandateEnded:
-		return b.mandateEnded(ctx, scope, s)
-	case MandatePending, MandateOnHold:
-	}
-	next := s.wake(StepAwait, now.Add(pollAfter(now.Sub(s.AskedAt))), now)
-	switch {
-	case s.State == StatePastDue:
-		if remind := s.NextDueAt.Add(-remindBefore); next.WakeAt.After(remind) {
-			next = s.wake(StepRemind, remind, now)
-		}
-	case now.Sub(s.AskedAt) > askedFor:
-		next = s.sleep()
-	}
-	return lost(b.commit(ctx, scope, s, next, nil))
-}
-
-// mended is told when the mandate can be charged again, by whatever means it has now.
-func (b *Biller) mended(ctx context.Context, scope table.Scope, s read, m Mandate) error {
-	next := s.recarded(b.Clock.Now())
-	next.Method, next.Opening, next.AskedAt = m.Method, nil, time.Time{}
-	if next.State == StateUnpaid || next.Step == StepAwait {
-		next = next.onward(b.Clock.Now())
-	}
-	e := event.Event{Type: event.PaymentMethodChanged}
-	if !next.NextDueAt.IsZero() && next.State == StatePastDue {
-		e.NextAttemptAt = &next.NextDueAt
-	}
-	return lost(b.tell(ctx, scope, s, next, e))
-}
-
-// mandateEnded takes a mandate's end for its customer's cancellation: what is paid for is
-// used up, and nothing more is charged.
-func (b *Biller) mandateEnded(ctx context.Context, scope table.Scope, s read) error {
-	now := b.Clock.Now()
-	next := s.cancelled(false, now.Add(b.Lease), now)
-	next.Spent = true
-	e := event.Event{Type: event.SubscriptionCancelled}
-	if next.Ending {
-		e = event.Event{Type: event.SubscriptionEnding, ExpiresAt: &next.PaidUntil}
-	}
-	return lost(b.tell(ctx, scope, s, next, e))
-}
-
-// hold is what a look at a mandate before an attempt found: that it is on hold, and the page
-// on which it is mended.
-type hold struct {
-	page []byte // sealed, nil if there is none
-}
-
-// on is a subscription whose mandate is on hold, if it is.
-func (h *hold) on(s Subscription, now time.Time) Subscription {
-	if h == nil {
-		return s
-	}
-	s.OnHold, s.AskedAt = true, now
-	if h.page != nil {
-		s.Opening = h.page
-	}
-	return s
-}
-
-// held looks at a mandate, and has the gateway make the page on which it is mended if it is
-// on hold; nil if it is not.
-func (b *Biller) held(ctx context.Context, scope table.Scope, g Mandates, s read) (*hold, error) {
-	m, err := b.look(ctx, scope, g, s.Subscription)
-	if err != nil || m.State != MandateOnHold {
-		return nil, err
-	}
-	page, err := b.mend(ctx, scope, g, s.Subscription, s.ReturnURL)
-	if err != nil {
-		b.Log.WarnContext(ctx, "no page for a mandate on hold", "subscription", s.ID, "error", err)
-		return &hold{}, nil
-	}
-	return &hold{page}, nil
-}
-
-// mend has the gateway make the page on which a mandate is mended, sealed.
-func (b *Biller) mend(ctx context.Context, scope table.Scope, g Mandates, s Subscription, returnURL string) ([]byte, error) {
-	mandate, err := b.card(ctx, scope, s)
-	if err != nil {
-		return nil, err
-	}
-	calling, cancel := clock.LeaveRoom(ctx, answerMargin)
-	defer cancel()
-	link, err := g.Mend(calling, string(mandate), returnURL)
-	if err != nil {
-		return nil, err
-	}
-	return b.Sealer.Seal(ctx, []byte(link), sealedFor("page", scope.Key(s.ID)))
-}
-
-// ready looks at a mandate before a retry. One that is on hold is not charged: the attempt
-// is passed over, its customer is told, and the next one looks again.
-func (b *Biller) ready(ctx context.Context, scope table.Scope, g Mandates, s read) (bool, error) {
-	now := b.Clock.Now()
-	m, err := b.look(ctx, scope, g, s.Subscription)
-	if err != nil {
-		b.Log.WarnContext(ctx, "mandate not looked at before an attempt", "subscription", s.ID, "error", err)
-		return false, lost(b.commit(ctx, scope, s, s.wake(StepCharge, now.Add(5*time.Minute), now), nil))
-	}
-	switch m.State {
-	case MandateActive:
-		if !s.OnHold && (m.Method == s.Method || m.Method == "") {
-			return true, nil
-		}
-		next := s.Subscription // another means of payment: with the next message, and nothing is known against it
-		next.OnHold, next.Method, next.LastCode, next.Opening, next.AskedAt = false, m.Method, "", nil, time.Time{}
-		return false, lost(b.commit(ctx, scope, s, next.wake(StepCharge, now, now), nil))
-	case MandateEnded:
-		return false, b.mandateEnded(ctx, scope, s)
-	case MandatePending, MandateOnHold:
-	}
-	held := &hold{}
-	if !s.OnHold || len(s.Opening) == 0 {
-		if page, err := b.mend(ctx, scope, g, s.Subscription, s.ReturnURL); err == nil {
-			held.page = page
-		} else {
-			b.Log.WarnContext(ctx, "no page for a mandate on hold", "subscription", s.ID, "error", err)
-		}
-	}
-	next, told := held.on(s.Subscription, now).declined(MandateHeld, Passing, now)
-	e := event.Event{Type: told, Attempt: s.Attempt, Period: &s.Period, DeclineCode: MandateHeld}
-	if next.Step == StepRemind {
-		next = next.wake(StepAwait, minOf(next.WakeAt, now.Add(pollAfter(0))), now)
-	}
-	if told == event.ChargeDeclined {
-		e.Type, e.NextAttemptAt = event.PaymentMethodRequired, &next.NextDueAt
-	}
-	return false, lost(b.tell(ctx, scope, s, next, e))
 }
 
 // noticed is what a gateway's word about a mandate leads to: a look, whatever it said.
@@ -438,7 +336,7 @@ func (b *Biller) noticed(ctx context.Context, scope table.Scope, id string) (boo
 			return false, nil
 		}
 		return true, b.awaitApproval(ctx, scope, g, s, m)
-	case m.State == MandateActive && (s.OnHold || m.Method != "" && m.Method != s.Method):
+	case s.changed(m):
 		return true, b.mended(ctx, scope, s, m)
 	case m.State == MandateEnded && !s.Ending:
 		return true, b.mandateEnded(ctx, scope, s)

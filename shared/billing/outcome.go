@@ -222,6 +222,7 @@ func (b *Biller) resolve(ctx context.Context, scope table.Scope, s read) error {
 	if err != nil {
 		return err
 	}
+	found = s.weighed(charge, found, now)
 	next, verdict := charge.resolve(found, s.due(now) && s.wants(charge), gateway.Repeats(), now)
 	switch verdict {
 	case Close:

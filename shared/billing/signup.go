@@ -237,6 +237,9 @@ func (b *Biller) create(ctx context.Context, scope table.Scope, r SignUp, terms 
 	case was.Customer != c.Ref:
 		return read{}, false, fault.New(fault.Conflict, "subscription_exists", "Another subscription has this id.")
 	case was.Refusal != "": // it never came to be
+		if err := b.unused(ctx, scope, was.Subscription); err != nil {
+			return read{}, false, err
+		}
 	case was.Request != request:
 		return read{}, false, fault.New(fault.Conflict, "subscription_exists", "A subscription with this id was asked for with another body.")
 	default:
@@ -264,6 +267,22 @@ func (b *Biller) create(ctx context.Context, scope table.Scope, r SignUp, terms 
 	item, err := s.item(was.item, scope, b.Shards)
 	item.Revision++
 	return read{s, item}, false, err
+}
+
+// unused refuses the id of a sign-up that came to nothing, though its page took money: that
+// order is remembered, and its money given back.
+func (b *Biller) unused(ctx context.Context, scope table.Scope, was Subscription) error {
+	if !was.FirstCharge {
+		return nil
+	}
+	c, err := b.order(ctx, scope, OrderID(scope, was.ID, 0, 1))
+	if errors.Is(err, fault.NotFound) || err == nil && c.State == Void && len(c.Refunds) == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return fault.New(fault.Conflict, "subscription_exists", "Money was taken under this id, and is given back; use another one.")
 }
 
 // withCard is the new subscription with what its card is to be made of.

@@ -188,7 +188,13 @@ const skew = time.Minute
 
 // mayBeOpen says that an attempt may be under way: claimed, and not known to be settled.
 func (s Subscription) mayBeOpen(now time.Time) bool {
-	return s.Step == StepResolve || s.Step == StepCharge && len(s.BillingKey) > 0 && !now.Add(skew).Before(s.NextDueAt)
+	return s.Step == StepResolve || s.onThePage() && s.FirstCharge ||
+		s.Step == StepCharge && len(s.BillingKey) > 0 && !now.Add(skew).Before(s.NextDueAt)
+}
+
+// onThePage says that the customer may be approving the mandate at this moment.
+func (s Subscription) onThePage() bool {
+	return s.State == StatePending && s.Step == StepAwait && len(s.BillingKey) > 0
 }
 
 // wake sets what is next, and never an instant that is gone: the due index is read by a
