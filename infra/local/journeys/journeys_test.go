@@ -13,6 +13,10 @@ import (
 	"grantline/infra/local/stack"
 )
 
+// begin is when a journey begins: far from today, so that no test depends on the date, and
+// early in a year, so that its dates are easy to read.
+var begin = time.Date(2040, time.January, 1, 0, 0, 0, 0, time.UTC)
+
 // start starts a stack of the real template for a test, kind unless the test says
 // otherwise, and ends it with the test.
 func start(t *testing.T, change func(*stack.Options)) *stack.Stack {
@@ -25,7 +29,9 @@ func start(t *testing.T, change func(*stack.Options)) *stack.Stack {
 			t.Skipf("journeys need %s, which is not on the PATH", tool)
 		}
 	}
-	o := stack.Options{Root: filepath.Join("..", "..", ".."), Parameters: map[string]string{"DueShards": "1"}, Log: logger{t}}
+	o := stack.Options{
+		Root: filepath.Join("..", "..", ".."), Parameters: map[string]string{"DueShards": "1"}, Log: logger{t}, At: begin,
+	}
 	if change != nil {
 		change(&o)
 	}

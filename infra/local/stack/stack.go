@@ -61,6 +61,9 @@ type Options struct {
 	// Concurrency is the most events in flight of a function without a reservation, and others
 	// wait; 0 is 50.
 	Concurrency int
+	// At is the local time at the start, later than the present; the zero value is the
+	// present. What a schedule would have done until then is not done.
+	At time.Time
 }
 
 // Stack is a running one.
@@ -146,6 +149,9 @@ func (s *Stack) start(ctx context.Context) (err error) {
 		return err
 	}
 	if s.clock, err = agenda.NewClock(filepath.Join(s.folder, "clock")); err != nil {
+		return err
+	}
+	if err := s.clock.AdvanceTo(o.At); err != nil {
 		return err
 	}
 	s.agenda = agenda.New(s.clock, s.journal.failed)
