@@ -67,7 +67,7 @@ type gateway struct {
 	// where it returns true.
 	before func()
 	forget func(nth int) bool
-	picky  bool   // Compose refuses a customer's e-mail
+	picky  bool // Compose refuses a customer's e-mail
 
 	mu       sync.Mutex
 	calls    []call

@@ -18,13 +18,20 @@ func (w *world) sound(id string) {
 	w.Helper()
 	s := w.subscription(id)
 	paid := map[int]int{}
+	asked := map[string]int64{}
+	for _, c := range w.orders() {
+		asked[c.ID] = c.Amount
+	}
 	for _, m := range w.gateway.taken() {
-		period, attempt := attemptOf(id, m.order)
+		if m.amount != asked[m.order] {
+			w.Errorf("order %s: %d taken, want the %d that it says", m.order, m.amount, asked[m.order])
+		}
+		if _, ok := attempts()[m.order]; !ok {
+			continue // on demand, or of another subscription
+		}
+		period, _ := attemptOf(id, m.order)
 		if paid[period]++; paid[period] > 1 {
 			w.Errorf("money for period %d: got %d payments, want 1 at most", period, paid[period])
-		}
-		if m.amount != s.Terms.Price.Units {
-			w.Errorf("period %d attempt %d: %d taken, want %d", period, attempt, m.amount, s.Terms.Price.Units)
 		}
 	}
 	recorded := map[int]int{}
@@ -36,7 +43,7 @@ func (w *world) sound(id string) {
 		if len(c.Sealed) > 0 {
 			w.Errorf("order of period %d attempt %d is %s and keeps its sealed body, want it dropped", c.Period, c.Attempt, c.State)
 		}
-		if c.State == billing.Paid {
+		if c.State == billing.Paid && !c.OnDemand {
 			recorded[c.Period]++
 		}
 		if c.State == billing.Paid && (c.Payment == nil || c.Payment.Amount != c.Amount || c.SettledAt.IsZero()) {
@@ -53,6 +60,9 @@ func (w *world) sound(id string) {
 	}
 	switch s.State {
 	case billing.StatePending, billing.StateActive, billing.StatePastDue:
+		if s.Terms.OnDemand {
+			break
+		}
 		if s.Step == billing.StepNone || s.WakeAt.IsZero() || s.NextDueAt.IsZero() {
 			w.Errorf("subscription is %s with step %q at %v, next due %v: it is stuck", s.State, s.Step, s.WakeAt, s.NextDueAt)
 		}
@@ -66,8 +76,48 @@ func (w *world) sound(id string) {
 			w.Errorf("entry in the due index: got %+v for a subscription with step %q", item.Index, s.Step)
 		}
 	}
+	w.returned()
 	w.told(s)
 	w.secretive()
+}
+
+// returned checks the money that was given back: never more than was taken, as our orders
+// have it, and nothing of it open.
+func (w *world) returned() {
+	w.Helper()
+	w.gateway.mu.Lock()
+	defer w.gateway.mu.Unlock()
+	for _, c := range w.orders() {
+		payment := ""
+		if c.Payment != nil {
+			payment = c.Payment.Key
+		}
+		if got := w.gateway.returnedOf[payment]; payment != "" && (got != c.Refunded || got > c.Amount) {
+			w.Errorf("order %s of %d: %d given back at the gateway, %d recorded, want the same and no more than was paid", c.ID, c.Amount, got, c.Refunded)
+		}
+		var done int64
+		for _, r := range c.Refunds {
+			switch {
+			case r.State == billing.RefundSending || r.State == billing.RefundUnknown:
+				w.Errorf("order %s: refund %s is %s, want it ended", c.ID, r.Reference, r.State)
+			case r.State == billing.RefundDone && r.Stray == "":
+				done += r.Amount
+			}
+		}
+		if done != c.Refunded {
+			w.Errorf("order %s: its refunds come to %d, want its %d", c.ID, done, c.Refunded)
+		}
+	}
+}
+
+// finished checks that nothing waits beside the dates of subscriptions.
+func (w *world) finished() {
+	w.Helper()
+	for _, item := range w.tables.Items(table.Subscriptions) {
+		if strings.HasPrefix(item.Key.Partition, scope.Key("errand")) {
+			w.Errorf("something is still to be done: %s", item.Data)
+		}
+	}
 }
 
 // told checks the customer's side.
@@ -90,8 +140,11 @@ func (w *world) told(s billing.Subscription) {
 		billing.StatePending: entitlement.OnHold, billing.StateActive: entitlement.Active, billing.StatePastDue: entitlement.OnHold,
 		billing.StateUnpaid: entitlement.Ended, billing.StateCancelled: entitlement.Ended,
 	}[s.State]
-	if s.State == billing.StatePastDue && s.Terms.Grace && !s.PaidUntil.IsZero() {
+	switch {
+	case s.State == billing.StatePastDue && (s.Terms.Grace || s.LastCode == "") && !s.PaidUntil.IsZero() && !s.Waits && !s.Returned:
 		want = entitlement.Grace
+	case s.State == billing.StateActive && s.Returned:
+		want = entitlement.Ended
 	}
 	at := slices.IndexFunc(c.Sources(), func(e entitlement.Source) bool { return e.Ref == s.ID })
 	if at < 0 {
@@ -108,6 +161,9 @@ func (w *world) told(s billing.Subscription) {
 		}
 		switch e.Type {
 		case event.SubscriptionActivated, event.SubscriptionRenewed, event.SubscriptionRecovered, event.ChargeDeclined:
+			if e.Period == nil {
+				continue // on demand, or without a charge
+			}
 			k := [2]int{*e.Period, e.Attempt}
 			if seen[k]++; seen[k] > 1 {
 				w.Errorf("outcome of period %d attempt %d told %d times, want once", k[0], k[1], seen[k])

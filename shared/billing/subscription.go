@@ -366,7 +366,7 @@ func (s Subscription) retaken(now time.Time) Subscription {
 		if s.lapsed(now) {
 			return s.wake(StepCharge, now, now)
 		}
-		if !s.Hastened {
+		if !s.Hastened && s.Attempt > 1 { // the first of a period is never made before it is due
 			return s.hastened(now)
 		}
 		if s.Step == StepAwait {
