@@ -14,7 +14,9 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"grantline/shared/billing"
 	"grantline/shared/purchase"
+	"grantline/shared/table"
 )
 
 // columns of testdata/who-may.txt.
@@ -29,7 +31,18 @@ var columns = map[string]struct{ method, path, body string }{
 	"start-for": {"POST", "/v1/subscriptions", `{"customerId":"minji","planId":"premium-weekly","gateway":"toss","toss":{"authKey":"auth-2","customerKey":"key-2"}}`},
 	"sub":       {"GET", "/v1/subscriptions/sub-1", ""},
 	"order":     {"GET", "/v1/orders/appsintoss_granted", ""},
-	"health":    {"GET", "/healthz", ""},
+	"mandate": {"POST", "/v1/subscriptions", `{"id":"sub-9","customerId":"minji","planId":"premium-usd","gateway":"dodo","dodo":{
+		"customer":{"email":"minji@example.com","name":"Minji"},"billing":{"country":"US"},"returnUrl":"https://app.example.com/","mandateOnly":false}}`},
+	"mandate-of": {"POST", "/v1/subscriptions", `{"id":"sub-9","customerId":"minji","planId":"usage-usd","gateway":"dodo","dodo":{
+		"customer":{"customer_id":"cus_1"},"billing":{"country":"US"},"returnUrl":"https://app.example.com/","mandateOnly":true}}`},
+	"cancel": {"POST", "/v1/subscriptions/sub-1/cancel", `{"at":"now"}`},
+	"resume": {"POST", "/v1/subscriptions/sub-3/resume", ""},
+	"card":   {"POST", "/v1/subscriptions/sub-1/payment-method", `{"toss":{"authKey":"auth-9","customerKey":"key-1"}}`},
+	"page":   {"POST", "/v1/subscriptions/sub-2/payment-method", `{"dodo":{"returnUrl":"https://app.example.com/card"}}`},
+	"plan":   {"POST", "/v1/subscriptions/sub-1/plan", `{"planId":"premium-yearly"}`},
+	"charge": {"POST", "/v1/subscriptions/sub-2/charge", `{"orderId":"usage-2026-11","amount":1250,"currency":"USD","description":"Usage"}`},
+	"refund": {"POST", "/v1/orders/" + paidOrder + "/refund", `{"amount":900,"reason":"Counted twice","reference":"ticket-1"}`},
+	"health": {"GET", "/healthz", ""},
 }
 
 // credentials are the rows of testdata/who-may.txt.
@@ -170,6 +183,9 @@ func TestEveryCallerMayDoWhatIsItsOwn(t *testing.T) {
 	}
 }
 
+// paidOrder is the first charge of sub-1.
+const paidOrder = "gl_otpchzgmepti3adktdbqakqfnavd3pkc"
+
 // minji makes what who-may.txt begins with.
 func (w *world) minji() {
 	w.Helper()
@@ -178,4 +194,20 @@ func (w *world) minji() {
 	w.expect(200, "", "POST", "/v1/purchases", server("minji"), `{"store":"appsintoss","appsintoss":{"orderId":"granted"}}`)
 	w.expect(201, "", "POST", "/v1/subscriptions", server("minji"),
 		`{"id":"sub-1","planId":"premium-monthly","gateway":"toss","toss":{"authKey":"auth-1","customerKey":"key-1"}}`)
+	w.expect(201, "", "POST", "/v1/subscriptions", server("minji"),
+		`{"id":"sub-2","planId":"usage-usd","gateway":"dodo","dodo":{"customer":{"email":"minji@example.com","name":"Minji"},
+		"billing":{"country":"US"},"returnUrl":"https://app.example.com/","mandateOnly":true}}`)
+	w.mandates.approve("sub-2", nil)
+	w.notice("sub-2")
+	w.expect(201, "", "POST", "/v1/subscriptions", server("minji"),
+		`{"id":"sub-3","planId":"premium-weekly","gateway":"toss","toss":{"authKey":"auth-3","customerKey":"key-1"}}`)
+	w.expect(200, "", "POST", "/v1/subscriptions/sub-3/cancel", server("minji"), `{"at":"period_end"}`)
+}
+
+// notice has the queue look at a mandate, as a webhook makes it.
+func (w *world) notice(subscription string) {
+	w.Helper()
+	if looked, err := w.api.Biller.LookAgain(w.Context(), table.Default, billing.Hint{Subscription: subscription}); !looked || err != nil {
+		w.Fatalf("a notice about %s: got %t, %v, want a look", subscription, looked, err)
+	}
 }

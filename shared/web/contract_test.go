@@ -22,6 +22,25 @@ func atHome(path string) string {
 		"{project}", "default", "{environment}", "production").Replace(path)
 }
 
+// fit gives the path on which an example of a request works, once minji has what it needs.
+func (o operation) fit(example string) string {
+	switch {
+	case o.id == "refundOrder":
+		return strings.Replace(o.path, "{orderId}", paidOrder, 1)
+	case o.id == "changePaymentMethod" && strings.HasPrefix(example, "dodo"):
+		return strings.Replace(o.path, "{subscriptionId}", "sub-2", 1)
+	}
+	return atHome(o.path)
+}
+
+// contextual says whether a body is refused for the record that it is sent to, where the
+// document cannot know.
+func (o operation) contextual(example string, body any) bool {
+	fields, _ := body.(map[string]any)
+	_, card := fields["toss"]
+	return o.id == "changePaymentMethod" && card == strings.HasPrefix(example, "dodo")
+}
+
 func TestEveryDocumentedRouteIsServed(t *testing.T) {
 	d := theDocument(t)
 	if len(d.operations()) < 9 {
@@ -215,10 +234,11 @@ func TestEveryExampleOfARequestIsAccepted(t *testing.T) {
 	for _, r := range requests(t) {
 		w := newWorld(t)
 		w.shelves(t)
-		if a := w.ask(r.method, atHome(r.path), server(""), "nonsense"); a.status != 400 {
+		w.minji()
+		path := r.fit(r.name)
+		if a := w.ask(r.method, path, server(""), "nonsense"); a.status != 400 {
 			t.Errorf("%s with nonsense: got %d, want 400", r.id, a.status)
 		}
-		path := atHome(r.path)
 		if a := w.ask(r.method, path, server(whose(r.body)), text(t, r.body)); a.status != 200 && a.status != 201 {
 			t.Errorf("%s, example %s: got %d %s, want 200 or 201", r.id, r.name, a.status, a.text)
 		}
@@ -266,7 +286,11 @@ func TestWhatTheDocumentRefusesIsRefused(t *testing.T) {
 		spoil(copied(t, r.body), func(what string, spoiled any) {
 			w := newWorld(t)
 			w.shelves(t)
-			a := w.ask(r.method, atHome(r.path), server("minji"), text(t, spoiled))
+			if r.path != atHome(r.path) {
+				w.minji()
+			}
+			was := w.state()
+			a := w.ask(r.method, r.fit(r.name), server("minji"), text(t, spoiled))
 			wrong := schema.Validate(copied(t, spoiled))
 			switch {
 			case wrong != nil && (a.status < 400 || a.status >= 500):
@@ -277,7 +301,11 @@ func TestWhatTheDocumentRefusesIsRefused(t *testing.T) {
 				}
 			case wrong != nil:
 				refused++
-				w.nothingWritten(fmt.Sprintf("%s %s, %s", r.id, r.name, what))
+				w.nothingChanged(was, fmt.Sprintf("%s %s, %s", r.id, r.name, what))
+			case r.contextual(r.name, spoiled):
+				if a.status != 400 {
+					t.Errorf("%s %s, %s: got %d for another gateway's field, want 400", r.id, r.name, what, a.status)
+				}
 			case a.status == 400 && a.code() != "invalid_purchase":
 				t.Errorf("%s %s, %s: got 400 %s though the document accepts it\n%s", r.id, r.name, what, a.text, text(t, spoiled))
 			default:

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"regexp"
 	"strings"
@@ -50,6 +51,11 @@ func (a *API) refund(w http.ResponseWriter, r *http.Request, id string) error {
 	if err := read(r, &q); err != nil {
 		return err
 	}
+	if caller.Customer != "" {
+		if _, _, err := a.orderOf(r.Context(), caller, id); err != nil {
+			return err
+		}
+	}
 	ask := billing.RefundAsk{OrderID: id, Reason: q.Reason, Reference: q.Reference}
 	if q.Amount != nil {
 		if ask.Amount = *q.Amount; ask.Amount <= 0 {
@@ -76,15 +82,7 @@ func (a *API) getOrder(w http.ResponseWriter, r *http.Request, id string) error 
 	if caller.Role == App {
 		return needsSignIn()
 	}
-	absent := fault.New(fault.NotFound, "order_not_found", "There is no such order.")
-	item, err := a.Tables.Get(r.Context(), table.Key{Table: table.Orders, Partition: caller.Scope.Key(id)})
-	if isNotFound(err) {
-		return absent
-	}
-	if err != nil {
-		return err
-	}
-	order, err := purchase.DecodeOrder(item)
+	order, item, err := a.orderOf(r.Context(), caller, id)
 	if err != nil {
 		return err
 	}
@@ -96,8 +94,23 @@ func (a *API) getOrder(w http.ResponseWriter, r *http.Request, id string) error 
 		}
 		view = chargeOrderOf(charge)
 	}
-	if _, err := a.ownerOf(r.Context(), caller, order.Customer, absent); err != nil {
-		return err
-	}
 	return answer(w, http.StatusOK, map[string]orderView{"order": view})
+}
+
+// orderOf reads an order that this caller may know of. To anybody else it does not exist.
+func (a *API) orderOf(ctx context.Context, caller Caller, id string) (purchase.Order, table.Item, error) {
+	absent := fault.New(fault.NotFound, "order_not_found", "There is no such order.")
+	item, err := a.Tables.Get(ctx, table.Key{Table: table.Orders, Partition: caller.Scope.Key(id)})
+	if isNotFound(err) {
+		return purchase.Order{}, item, absent
+	}
+	if err != nil {
+		return purchase.Order{}, item, err
+	}
+	order, err := purchase.DecodeOrder(item)
+	if err != nil {
+		return purchase.Order{}, item, err
+	}
+	_, err = a.ownerOf(ctx, caller, order.Customer, absent)
+	return order, item, err
 }

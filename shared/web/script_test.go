@@ -31,6 +31,7 @@ import (
 //	down <store>, up <store>                    it is out of reach, it is back
 //	clock <duration>                            time passes
 //	work <subscription>                         the queue works on it
+//	approve <subscription> [<order> <amount>]   its customer approves the mandate, and pays; the gateway says so
 //	nothing written                             the tables are empty
 func TestScripts(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/*.script.txt")
@@ -73,6 +74,17 @@ func (w *world) play(script string) {
 			if err := w.api.Biller.Work(w.Context(), table.Default, words[1]); err != nil {
 				fail(err)
 			}
+		case words[0] == "approve":
+			pays := map[string]int64{}
+			if len(words) > 2 {
+				amount, err := strconv.ParseInt(words[3], 10, 64)
+				if err != nil {
+					w.Fatalf("line %d: %v", n+1, err)
+				}
+				pays[words[2]] = amount
+			}
+			w.mandates.approve(words[1], pays)
+			w.notice(words[1])
 		case words[0] == "sale":
 			var s struct {
 				Order, Line, SKU, State, Account, Currency string

@@ -4,17 +4,13 @@
 package web
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json" // refuses duplicate names and invalid UTF-8, which encoding/json lets through
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/go-json-experiment/json"
 
 	"grantline/shared/fault"
 )
@@ -67,6 +63,9 @@ func problemOf(err error) Problem {
 	}
 	if known, ok := errors.AsType[*fault.Error](err); ok && errors.Is(known, kindOf(p.Status)) {
 		p.Code, p.Detail = known.Code, known.Detail
+	}
+	if wrong, ok := errors.AsType[*bodyError](err); ok && p.Status == http.StatusBadRequest {
+		p.Detail = wrong.detail
 	}
 	if errors.As(err, new(*methodError)) {
 		p.Status, p.Code, p.Detail = http.StatusMethodNotAllowed, "method_not_allowed", "This route does not take that method."
@@ -148,53 +147,4 @@ func write(w http.ResponseWriter, status int, body any) {
 	}
 	w.WriteHeader(status)
 	_, _ = w.Write(append(text, '\n'))
-}
-
-// read decodes a request body strictly: one JSON object of at most MostBytes, valid
-// UTF-8, no name twice, none unknown, no null and no NUL anywhere.
-func read(r *http.Request, into any) error {
-	body, err := io.ReadAll(io.LimitReader(r.Body, MostBytes+1))
-	switch {
-	case err != nil:
-		return fault.New(fault.Malformed, "invalid_request", "The body could not be read.").Because(err)
-	case len(body) > MostBytes:
-		return fault.New(fault.Malformed, "body_too_large", "The body has more than %d bytes.", MostBytes)
-	}
-	if !plain(body) || json.Unmarshal(body, into, json.RejectUnknownMembers(true)) != nil {
-		// The library's text may quote the body, which may hold a token.
-		return fault.New(fault.Malformed, "invalid_request", "The body should be one JSON object with the fields of this route, none of them null.")
-	}
-	return nil
-}
-
-// readOptional decodes a body like read, and takes none at all for an empty object.
-func readOptional(r *http.Request, into any) error {
-	first := make([]byte, 1)
-	n, err := io.ReadFull(r.Body, first)
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(first[:n]), r.Body))
-	return read(r, into)
-}
-
-// readNothing takes no body, or an empty object.
-func readNothing(r *http.Request) error { return readOptional(r, new(struct{})) }
-
-// plain says whether a body is an object without a null, which the decoder would take for
-// an empty value, and without a NUL in any of its strings.
-func plain(body []byte) bool {
-	tokens := jsontext.NewDecoder(bytes.NewReader(body))
-	if tokens.PeekKind() != '{' {
-		return false
-	}
-	for {
-		token, err := tokens.ReadToken()
-		switch {
-		case errors.Is(err, io.EOF):
-			return true
-		case err != nil, token.Kind() == 'n', token.Kind() == '"' && strings.Contains(token.String(), "\x00"):
-			return false
-		}
-	}
 }

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"grantline/shared/billing"
 	"grantline/shared/catalog"
 	"grantline/shared/customer"
@@ -41,6 +43,7 @@ type world struct {
 	logs     *record
 	provider *provider
 	gateway  *gateway
+	mandates *mandates
 	shops    map[string]*shop
 	public   *keyring
 	secret   *keyring
@@ -63,6 +66,7 @@ func newWorld(t testing.TB) *world {
 	clock := &movable{at: start}
 	w := &world{
 		TB: t, tables: memory.New(), clock: clock, logs: &record{}, provider: newProvider(), gateway: newGateway(clock),
+		mandates: newMandates(clock),
 		shops: map[string]*shop{
 			"apple": {name: "apple", shape: jws}, "play": {name: "play", shape: anything}, "appsintoss": {name: "appsintoss", shape: orderIDs},
 		},
@@ -85,8 +89,10 @@ func newWorld(t testing.TB) *world {
 		Health: func(context.Context) error { return w.healthy },
 		Biller: &billing.Biller{
 			Tables: w.tables, Customers: customers, Catalog: goods, Sealer: newSealer(), Clock: clock, Log: log, Shards: 2,
-			Lease:    2 * time.Minute,
-			Gateways: billing.Gateways{{Scope: table.Default, Gateway: "toss"}: w.gateway},
+			Lease: 2 * time.Minute,
+			Gateways: billing.Gateways{
+				{Scope: table.Default, Gateway: "toss"}: w.gateway, {Scope: table.Default, Gateway: "dodo"}: w.mandates,
+			},
 		},
 	}
 	w.claims = &web.Claims{Callers: w.callers, Clock: clock, Log: log, Book: &purchase.Book{
@@ -166,7 +172,7 @@ func (w *world) keep(secret string) string {
 
 func (w *world) nothingSecretGotOut() {
 	logs := w.logs.String()
-	for _, s := range append(w.secrets, publicKey, secretKey, "billing-key-of-") {
+	for _, s := range append(w.secrets, publicKey, secretKey, "billing-key-of-", "mandate-of-") {
 		if strings.Contains(logs, s) {
 			w.Errorf("a log holds the secret %.40q", s)
 		}
@@ -175,7 +181,7 @@ func (w *world) nothingSecretGotOut() {
 		}
 	}
 	// Who a customer is belongs in no log; the tests' people have these names.
-	for _, personal := range []string{"minji", "Minji", "jisoo", "sora", "hana", "juno", "mina", "yuna", "김민지", "1234-5678", "example.com"} {
+	for _, personal := range []string{"minji", "Minji", "jisoo", "sora", "hana", "juno", "mina", "yuna", "김민지", "1234-5678", "example.com", "pages.example", "Portland"} {
 		if strings.Contains(logs, personal) {
 			w.Errorf("a log tells of %q: %s", personal, logs)
 		}
@@ -189,6 +195,25 @@ func (w *world) written() int {
 		n += len(w.tables.Items(name))
 	}
 	return n
+}
+
+// state is every item in all tables.
+func (w *world) state() map[table.Key]table.Item {
+	all := map[table.Key]table.Item{}
+	for _, name := range table.Names {
+		for _, item := range w.tables.Items(name) {
+			all[item.Key] = item
+		}
+	}
+	return all
+}
+
+// nothingChanged insists that the tables are as they were.
+func (w *world) nothingChanged(was map[table.Key]table.Item, after string) {
+	w.Helper()
+	if diff := cmp.Diff(was, w.state()); diff != "" {
+		w.Errorf("after %s the tables are others (-want +got):\n%s", after, diff)
+	}
 }
 
 func (w *world) nothingWritten(after string) {
