@@ -2,6 +2,7 @@ package billing_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -141,6 +142,14 @@ func broke(t *testing.T, set func() *world, act, check func(w *world)) {
 				break
 			}
 		}
+	}
+}
+
+// scripted lets the attempts of sub-1, written "period.attempt", meet these fates.
+func scripted(fates map[string]fate) func(call) fate {
+	return func(c call) fate {
+		period, attempt := attemptOf("sub-1", c.order)
+		return fates[fmt.Sprintf("%d.%d", period, attempt)]
 	}
 }
 

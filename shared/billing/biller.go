@@ -180,15 +180,20 @@ func (b *Biller) charge(ctx context.Context, scope table.Scope, s read) error {
 		return b.commit(ctx, scope, s, s.wake(StepRemind, now, now), nil)
 	case !s.due(now):
 		return b.commit(ctx, scope, s, s.onward(now), nil)
-	case s.turns():
-		next := s.turned()
-		err := b.commit(ctx, scope, s, next.wake(StepCharge, now, now), nil)
-		if err != nil {
-			return lost(err)
+	}
+	// Another plan takes over in one write with the claim: an attempt that somebody has
+	// claimed already is of the plan that it was claimed under.
+	was, with := s, []table.Write(nil)
+	if s.turns() {
+		s.Subscription = s.turned().wake(StepCharge, now, now)
+		if !s.due(now) { // by its own dates, this period is over
+			return b.turnOver(ctx, scope, was, s.Subscription)
 		}
-		if s, err = b.get(ctx, scope, s.ID); err != nil || !s.due(now) {
+		item, err := s.Subscription.item(was.item, scope, b.Shards)
+		if err != nil {
 			return err
 		}
+		with = append(with, table.Put(item))
 	}
 	gateway, err := b.gateway(scope, s.Gateway)
 	if err != nil {
@@ -215,12 +220,17 @@ func (b *Biller) charge(ctx context.Context, scope table.Scope, s read) error {
 	if err != nil {
 		return err
 	}
-	charge, item, mine, err := b.claim(ctx, scope, s.Subscription, c, letter)
+	if s.Attempt > 1 {
+		if with, err = b.turn(s.Subscription, c); err != nil {
+			return err
+		}
+	}
+	charge, item, mine, err := b.claim(ctx, scope, s.Subscription, letter, with)
 	if err != nil {
 		return err
 	}
 	if !mine {
-		return b.overtaken(ctx, scope, s, charge)
+		return b.overtaken(ctx, scope, was, charge)
 	}
 	if s.Attempt > 1 {
 		c = nil // it was written with the claim
@@ -230,7 +240,9 @@ func (b *Biller) charge(ctx context.Context, scope table.Scope, s read) error {
 	// of the two sees the other.
 	fresh, err := b.get(ctx, scope, s.ID)
 	if err != nil {
-		return err
+		// Nothing was sent; a claim that is left would look as if something had been.
+		_, left := b.put(ctx, scope, charge.void(""), item)
+		return errors.Join(err, left)
 	}
 	if !fresh.due(b.Clock.Now()) || !fresh.wants(charge) || !bytes.Equal(fresh.BillingKey, s.BillingKey) {
 		if _, err := b.put(ctx, scope, charge.void(""), item); err != nil {
@@ -341,41 +353,53 @@ func (b *Biller) unseal(ctx context.Context, scope table.Scope, c Charge) (lette
 	return l, err
 }
 
-// claim inserts the order of the attempt, and a retry takes its customer's one turn with
-// it. It is false if another one has it; then the charge is as that one wrote it.
-func (b *Biller) claim(ctx context.Context, scope table.Scope, s Subscription, c *customer.Customer, l letter) (Charge, table.Item, bool, error) {
+// claim inserts the order of the attempt, together with what goes with it. It is false if
+// another one has it; then the charge is as that one wrote it.
+func (b *Biller) claim(ctx context.Context, scope table.Scope, s Subscription, l letter, with []table.Write) (Charge, table.Item, bool, error) {
 	now := b.Clock.Now()
-	var turn []table.Write
-	if s.Attempt > 1 {
-		var err error
-		if turn, err = b.turn(s, c); err != nil {
-			return Charge{}, table.Item{}, false, err
-		}
-	}
 	charge := Charge{
 		ID: OrderID(scope, s.ID, s.Period, s.Attempt), Kind: ChargeKind, Customer: s.Customer, Gateway: s.Gateway,
 		Subscription: s.ID, Plan: s.Plan, Period: s.Period, Attempt: s.Attempt,
 		Amount: s.Terms.Price.Units, Currency: s.Terms.Price.Currency, DueAt: s.NextDueAt, Cards: s.Cards, Sealed: l.sealed,
 	}.sending(now, b.Lease)
-	item, err := b.put(ctx, scope, charge, table.Item{}, turn...)
-	var conflict *table.Conflict
-	if !errors.As(err, &conflict) {
-		return charge, item, true, err
+	item, failed := b.put(ctx, scope, charge, table.Item{}, with...)
+	if failed == nil {
+		return charge, item, true, nil
 	}
-	overtaken := err
-	if item, err = b.Tables.Get(ctx, orderKey(scope, charge.ID)); err != nil {
+	item, err := b.Tables.Get(ctx, orderKey(scope, charge.ID))
+	if err != nil {
 		if errors.Is(err, fault.NotFound) {
-			err = overtaken // by what else happened to the customer: with the next receive
+			err = failed // overtaken by what else happened to the customer: with the next receive
 		}
 		return Charge{}, item, false, fmt.Errorf("billing: order: %w", err)
 	}
 	other, err := DecodeCharge(item)
-	if err != nil || other.State != Void {
+	switch {
+	case err != nil:
 		return other, item, false, err
+	case bytes.Equal(other.Sealed, charge.Sealed):
+		return other, item, true, nil // our own claim, whose answer was lost: no two letters are sealed alike
+	case !errors.As(failed, new(*table.Conflict)):
+		return other, item, false, failed
+	case other.State != Void:
+		return other, item, false, nil
 	}
 	charge.Sends += other.Sends // void: surely not executed, and made again
-	item, err = b.put(ctx, scope, charge, item, turn...)
+	item, err = b.put(ctx, scope, charge, item, with...)
 	return charge, item, err == nil, err
+}
+
+// turnOver has another plan take over with a period that is over by its own dates, so that
+// it is not charged for; an attempt that was claimed under the plan before is settled first.
+func (b *Biller) turnOver(ctx context.Context, scope table.Scope, was read, next Subscription) error {
+	charge, err := b.order(ctx, scope, OrderID(scope, was.ID, was.Period, was.Attempt))
+	switch {
+	case err == nil && charge.State != Void:
+		return b.overtaken(ctx, scope, was, charge)
+	case err != nil && !errors.Is(err, fault.NotFound):
+		return err
+	}
+	return lost(b.commit(ctx, scope, was, next, nil))
 }
 
 // turn are the writes by which a retry takes its customer's one turn, for as long as
