@@ -51,6 +51,10 @@ func TestTheReadmesTourIsTrue(t *testing.T) {
 		`{"ok":true}`, `{"ok":true}`, `"state":"active"`, `"state":"grace"`, `"balance":100`, `"state":"past_due"`,
 		`"sequence":1,"type":"purchase.granted"`, `"sequence":2,"type":"subscription.created"`, `"sequence":3,"type":"subscription.activated"`,
 		`"sequence":4,"type":"charge.declined"`, `"sequence":5,"type":"dunning.reminder"`, `"sequence":6,"type":"subscription.recovered"`,
+		`"channel":"email","to":"minji@example.com"`, `"orderId":"stickers-12","period":null,"attempt":null,"state":"paid"`, `"refunded":1000`,
+		`"reference":"ticket-5561"`, `"id":"minji-premium"`, `"cancelAt":`, `"id":"minji-abroad"`, `"state":"pending"`, `"paymentLink":`,
+		`"id":"minji-abroad"`, `"state":"active","period":1`, `"state":"past_due"`, `"paymentMethodRequired":true`, `"paymentLink":`,
+		`"state":"active","period":2`,
 	} {
 		_, after, found := strings.Cut(rest, want)
 		if !found {
