@@ -143,6 +143,10 @@ type Request struct {
 	Name        string
 	Email       string // of the customer, "" if unknown
 	Customer    string // the customer's name, "" if unknown
+	// Round counts the bodies of this order that were surely refused for our own mistake.
+	// A gateway that would repeat such a refusal for ever gets the next one under another
+	// idempotency key; the order's id still makes it one charge.
+	Round int
 }
 
 // Want is what a payment must be for it to be the one that we asked for, and where a

@@ -1,6 +1,7 @@
 package toss
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -69,8 +71,18 @@ func (g *Gateway) Compose(r billing.Request) ([]byte, error) {
 	case !nameable(r.Customer):
 		return wrong("customerName", "up to 100 letters")
 	}
-	return json.Marshal(charge{r.CustomerKey, r.Amount.Units, r.OrderID, r.Name, r.Email, r.Customer, r.TaxFree})
+	text, err := json.Marshal(charge{r.CustomerKey, r.Amount.Units, r.OrderID, r.Name, r.Email, r.Customer, r.TaxFree})
+	if err != nil || r.Round <= 0 {
+		return text, err
+	}
+	return append([]byte(r.OrderID+roundMark+strconv.Itoa(r.Round)+"\n"), text...), nil
 }
+
+// roundMark parts an order's id from the number of its round in an idempotency key. Toss
+// repeats a refusal for 15 days, and so one for a mistake that was mended the next hour: a
+// body that surely was not executed is followed by one under another key. Should that be
+// wrong, the order's id, of which Toss takes no second payment, makes it one charge.
+const roundMark = "_round"
 
 // short says whether s is up to 100 characters of text.
 func short(s string) bool {
@@ -94,16 +106,31 @@ func nameable(s string) bool {
 // errBody is a body that Compose did not make for this order.
 var errBody = errors.New("toss: the body is not of this order")
 
-// read gives back what Compose wrote.
-func read(orderID string, body []byte) (charge, error) {
-	var c charge
-	if err := json.Unmarshal(body, &c); err != nil || c.OrderID != orderID || !orderShape.MatchString(orderID) || c.Amount < minAmount {
-		return charge{}, errBody
-	}
-	return c, nil
+// letter is what Compose wrote: the bytes to send, and the key to send them under.
+type letter struct {
+	charge
+	key  string
+	text []byte
 }
 
-// Charge sends a body that Compose made, once, with the orderID as its Idempotency-Key.
+// read gives back what Compose wrote.
+func read(orderID string, body []byte) (letter, error) {
+	l := letter{key: orderID, text: body}
+	if first, rest, ok := bytes.Cut(body, []byte("\n")); ok {
+		round, found := strings.CutPrefix(string(first), orderID+roundMark)
+		if n, err := strconv.Atoi(round); !found || err != nil || n < 1 {
+			return letter{}, errBody
+		}
+		l.key, l.text = string(first), rest
+	}
+	if err := json.Unmarshal(l.text, &l.charge); err != nil || l.OrderID != orderID || !orderShape.MatchString(orderID) || l.Amount < minAmount {
+		return letter{}, errBody
+	}
+	return l, nil
+}
+
+// Charge sends a body that Compose made, once, with the orderID as its Idempotency-Key, and
+// the number of its round if it is not the first.
 // Taken is only the payment that was asked for, by its order, amount, currency and type.
 //
 // NotMade and Refused are about this send. If an earlier send of the same order is still
@@ -118,8 +145,8 @@ func (g *Gateway) Charge(ctx context.Context, orderID string, card billing.Card,
 	a, err := g.ask(ctx, call{
 		method: http.MethodPost,
 		path:   "/v1/billing/" + url.PathEscape(card.BillingKey),
-		key:    orderID,
-		body:   body,
+		key:    wanted.key,
+		body:   wanted.text,
 	})
 	if err != nil {
 		outcome := billing.Outcome{Result: billing.Unclear}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strconv"
@@ -376,5 +377,44 @@ func TestNothingIsSentWithoutASecretKey(t *testing.T) {
 			}
 			silent(t, &l, fmt.Sprint(err))
 		})
+	}
+}
+
+// seenRequest is a transport that keeps what was asked of it.
+type seenRequest struct {
+	says
+	key, body string
+}
+
+func (s *seenRequest) RoundTrip(req *http.Request) (*http.Response, error) {
+	text, err := io.ReadAll(req.Body)
+	s.key, s.body = req.Header.Get("Idempotency-Key"), string(text)
+	if err != nil {
+		return nil, err
+	}
+	return s.says.RoundTrip(req)
+}
+
+// Toss repeats a refusal for 15 days, also one for a mistake of ours that was mended.
+func TestEachRoundHasItsOwnKeyAndTheSameBytes(t *testing.T) {
+	s := &seenRequest{says: says{status: 200, body: payment(t, nil)}}
+	g := gateway(t, "https://toss.example", s, &log{})
+	first := string(body(t, g))
+	for round, key := range []string{order, order + "_round1", order + "_round2"} {
+		r := request
+		r.Round = round
+		letter, err := g.Compose(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o := g.Charge(t.Context(), order, card, letter); o.Result != billing.Taken || s.key != key || s.body != first {
+			t.Errorf("round %d: got %s under %q with %s, want it taken under %q with %s", round, o.Result, s.key, s.body, key, first)
+		}
+	}
+	for _, spoiled := range []string{"\n" + first, order + "\n" + first, order + "_round0\n" + first, order + "_roundx\n" + first, "gl_other_round1\n" + first, order + "_round1\n"} {
+		s.key = ""
+		if o := g.Charge(t.Context(), order, card, []byte(spoiled)); o.Result != billing.NotMade || s.key != "" {
+			t.Errorf("%q: got %s, sent under %q; want nothing sent", spoiled, o.Result, s.key)
+		}
 	}
 }
