@@ -75,7 +75,7 @@ func TestCancellingEndsASubscriptionInAnyState(t *testing.T) {
 					if got := w.holds(); got.WillRenew {
 						t.Error("it is said to renew")
 					}
-					if c.used == due {
+					if c.used.Equal(due) {
 						w.until(c.used.Add(-time.Second))
 						w.wantAccess(true)
 					}
