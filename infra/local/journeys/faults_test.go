@@ -18,7 +18,7 @@ var (
 
 // quick shortens what a fault makes a function wait for; everything else is as deployed.
 func quick(o *stack.Options) {
-	o.Variables = map[string]string{"TOSS_TIMEOUT": "2s", "SIGNUP_TIMEOUT": "2s"}
+	o.Variables = map[string]string{"TOSS_TIMEOUT": "2s", "DODO_TIMEOUT": "2s", "SIGNUP_TIMEOUT": "2s"}
 }
 
 // Each way for a call of Toss's to go wrong, at the sign-up and at a renewal a month on:

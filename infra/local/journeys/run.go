@@ -235,9 +235,11 @@ func (t *Teller) moveClock(ctx context.Context, words []string) error {
 	return nil
 }
 
-// effects counts the entries of a kind in a simulator's log.
+// effects counts the entries of a kind in a simulator's log, or looks whether any two are
+// of one order.
 func (t *Teller) effects(ctx context.Context, words []string) error {
 	count, after := 0, "0"
+	orders := map[any]bool{}
 	for {
 		got, err := t.ask(ctx, request{method: http.MethodGet, path: "/_sim/" + words[1] + "/effects?after=" + url.QueryEscape(after)})
 		if err != nil {
@@ -246,9 +248,15 @@ func (t *Teller) effects(ctx context.Context, words []string) error {
 		list, _ := at(got.body, ".effects")
 		entries, _ := list.([]any)
 		for _, e := range entries {
-			if kind, _ := at(e, ".kind"); kind == words[2] {
-				count++
+			if kind, _ := at(e, ".kind"); kind != words[2] {
+				continue
 			}
+			count++
+			order, _ := at(e, ".orderId")
+			if words[3] == "once" && orders[order] {
+				return fmt.Errorf("order %v is there twice", order)
+			}
+			orders[order] = true
 		}
 		next, more := at(got.body, ".next")
 		if !more || len(entries) == 0 {
@@ -256,7 +264,7 @@ func (t *Teller) effects(ctx context.Context, words []string) error {
 		}
 		after = fmt.Sprint(next)
 	}
-	if fmt.Sprint(count) != words[4] {
+	if words[3] != "once" && fmt.Sprint(count) != words[4] {
 		return fmt.Errorf("there are %d", count)
 	}
 	return nil

@@ -98,6 +98,7 @@ type Stack struct {
 	keys     keys
 	handler  http.Handler // of the API
 	ready    atomic.Bool
+	stopped  atomic.Bool // schedules; see StopSchedules
 
 	urls   map[string]string // of queues, by logical id
 	values map[string]string // for the functions for the functions; see localValues
@@ -284,6 +285,9 @@ func (s *Stack) followClock() {
 // tick invokes a scheduled function.
 func (s *Stack) tick(function string, schedule template.Schedule) agenda.Tick {
 	return func(ctx context.Context, at time.Time) (time.Time, error) {
+		if s.stopped.Load() {
+			return time.Time{}, nil
+		}
 		answer, err := s.lambda.Invoke(ctx, function, scheduleEvent(schedule, at))
 		if err != nil {
 			return time.Time{}, err
@@ -323,6 +327,10 @@ func (s *Stack) Now() time.Time { return s.clock.Now() }
 func (s *Stack) Move(ctx context.Context, d time.Duration) (time.Time, error) {
 	return s.agenda.Move(ctx, d, s.queues.Quiet)
 }
+
+// StopSchedules has no schedule fire any more, as in an outage of the scheduler, or has them
+// all go on. The ticks of the meantime are lost.
+func (s *Stack) StopSchedules(stopped bool) { s.stopped.Store(stopped) }
 
 // Queues counts messages.
 func (s *Stack) Queues(ctx context.Context) ([]queues.Depth, error) { return s.queues.Depths(ctx) }
