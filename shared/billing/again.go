@@ -157,7 +157,7 @@ func (b *Biller) adopt(ctx context.Context, scope table.Scope, c Charge, p Payme
 		}
 		amount := returned - c.Refunded
 		c.Refunds = append(slices.Clone(c.Refunds), Refund{
-			Reference: "gl_" + short(hash("adopted", c.ID, p.Key, now.String())), Amount: amount, Left: c.Amount - c.Refunded,
+			Reference: oursPrefix + short(hash("adopted", c.ID, p.Key, now.String())), Amount: amount, Left: c.Amount - c.Refunded,
 			Reason: "Given back at the gateway.", State: RefundDone, AskedAt: now, DoneAt: now,
 		})
 		return c.returned(amount, now), true, nil

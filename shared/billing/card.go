@@ -164,7 +164,7 @@ func (b *Biller) recard(ctx context.Context, scope table.Scope, e errand, item t
 	}
 	card, err := b.issue(ctx, scope, s.Subscription, e.Sealed, e.CustomerKey)
 	if errors.Is(err, fault.Invalid) {
-		if failed := lost(b.Tables.Commit(ctx, table.Removed(item))); failed != nil {
+		if failed := b.uncard(ctx, scope, s.Subscription, e); failed != nil {
 			return failed
 		}
 		return err
@@ -218,6 +218,34 @@ func (b *Biller) recard(ctx context.Context, scope table.Scope, e errand, item t
 	})
 }
 
+// uncard ends an exchange that came to nothing, and lets go of a customerKey that was bound
+// for it alone.
+func (b *Biller) uncard(ctx context.Context, scope table.Scope, s Subscription, e errand) error {
+	return b.again(ctx, func() error {
+		_, item, err := b.errandAt(ctx, scope, e.ID)
+		if err != nil || item.Revision == 0 {
+			return err
+		}
+		c, err := b.owner(ctx, scope, s)
+		if err != nil {
+			return err
+		}
+		released, err := b.letGo(ctx, scope, e.Gateway, e.CustomerKey, "", c)
+		if err != nil {
+			return err
+		}
+		writes := append(released, table.Removed(item))
+		if len(released) > 0 { // with the head, so that a sign-up under that key is one before or after
+			of, err := c.Writes()
+			if err != nil {
+				return err
+			}
+			writes = append(writes, of...)
+		}
+		return b.Tables.Commit(ctx, writes...)
+	})
+}
+
 // tendRecard is what the queue does about a card whose request has ended.
 func (b *Biller) tendRecard(ctx context.Context, scope table.Scope, e errand, item table.Item) error {
 	err := b.recard(ctx, scope, e, item)
@@ -229,7 +257,11 @@ func (b *Biller) tendRecard(ctx context.Context, scope table.Scope, e errand, it
 		return nil
 	case e.Tries >= registerTries:
 		b.Log.WarnContext(ctx, "new card given up", "subscription", e.Subscription, "error", err)
-		return lost(b.Tables.Commit(ctx, table.Removed(item)))
+		s, err := b.get(ctx, scope, e.Subscription)
+		if err != nil {
+			return err
+		}
+		return b.uncard(ctx, scope, s.Subscription, e)
 	}
 	b.Log.WarnContext(ctx, "new card unanswered", "subscription", e.Subscription, "try", e.Tries+1, "error", err)
 	return b.later(ctx, scope, e, item, registerAgain[min(e.Tries, len(registerAgain)-1)])

@@ -145,8 +145,8 @@ func (b *Biller) ready(ctx context.Context, scope table.Scope, g Mandates, s rea
 		if !s.changed(m) {
 			return true, nil
 		}
-		next := s.Subscription // another means of payment: with the next message, and nothing is known against it
-		next.OnHold, next.Method, next.LastCode, next.Opening, next.AskedAt = false, m.Method, "", nil, time.Time{}
+		next := s.unblamed() // another means of payment: with the next message, and nothing is known against it
+		next.OnHold, next.Method, next.Opening, next.AskedAt = false, m.Method, nil, time.Time{}
 		return false, lost(b.commit(ctx, scope, s, next.wake(StepCharge, now, now), nil))
 	case MandateEnded:
 		return false, b.mandateEnded(ctx, scope, s)

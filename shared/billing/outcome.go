@@ -201,7 +201,7 @@ func (b *Biller) resolve(ctx context.Context, scope table.Scope, s read) error {
 	now := b.Clock.Now()
 	item, err := b.Tables.Get(ctx, orderKey(scope, OrderID(scope, s.ID, s.Period, s.Attempt)))
 	if errors.Is(err, fault.NotFound) {
-		return b.commit(ctx, scope, s, s.onward(now), nil)
+		return b.goOn(ctx, scope, s)
 	}
 	if err != nil {
 		return fmt.Errorf("billing: order: %w", err)
@@ -214,7 +214,7 @@ func (b *Biller) resolve(ctx context.Context, scope table.Scope, s read) error {
 	case charge.settled():
 		return b.settle(ctx, scope, charge, read{}, nil)
 	case charge.State == Void:
-		return b.commit(ctx, scope, s, s.onward(now), nil)
+		return b.goOn(ctx, scope, s)
 	case charge.Lease.After(now):
 		return b.commit(ctx, scope, s, s.wake(StepResolve, charge.Lease, now), nil)
 	}
@@ -242,6 +242,20 @@ func (b *Biller) resolve(ctx context.Context, scope table.Scope, s read) error {
 		return err
 	}
 	return b.commit(ctx, scope, s, s.wake(StepResolve, next.nextLook(now), now), nil, table.Put(orderItem))
+}
+
+// goOn does what is next where it turned out that no attempt is under way. It is done at
+// once: whoever could put a cancellation and its taking back between each two steps would
+// have the one to charge and the one to end put off for ever.
+func (b *Biller) goOn(ctx context.Context, scope table.Scope, s read) error {
+	if err := b.commit(ctx, scope, s, s.onward(b.Clock.Now()), nil); err != nil {
+		return err
+	}
+	fresh, err := b.get(ctx, scope, s.ID)
+	if err != nil {
+		return err
+	}
+	return b.step(ctx, scope, fresh)
 }
 
 // seek looks for an order that is open. A gateway that is asked by the order's id needs no

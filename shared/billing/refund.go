@@ -3,6 +3,7 @@ package billing
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -101,6 +102,10 @@ func (r Refund) after(o Refunded, now time.Time) Refund {
 	return r
 }
 
+// oursPrefix begins the references of refunds that nobody asked for. They follow from order
+// and payment, so that whoever could use one would keep that money from being given back.
+const oursPrefix = "gl_"
+
 // RefundAsk asks for money of one of our own charges to be given back.
 type RefundAsk struct {
 	OrderID   string
@@ -121,6 +126,8 @@ func (a RefundAsk) validate() error {
 		return fault.New(fault.Malformed, "invalid_request", "reason should be 1 to 200 printable characters.")
 	case !printable(a.Reference, 100):
 		return fault.New(fault.Malformed, "invalid_request", "reference should be 1 to 100 printable characters.")
+	case strings.HasPrefix(a.Reference, oursPrefix):
+		return fault.New(fault.Malformed, "invalid_request", "reference should not begin with %s.", oursPrefix)
 	}
 	return nil
 }
@@ -354,7 +361,7 @@ func (b *Biller) giveBack(ctx context.Context, scope table.Scope, id string, p P
 	_, err := b.rewrite(ctx, scope, id, func(c Charge, now time.Time) (change, bool, error) {
 		own := c.State == Paid && (p.Key == "" || c.key() == p.Key)
 		r := Refund{
-			Reference: "gl_" + short(hash("give-back", c.ID, p.Key)), Amount: p.Amount - p.Returned, Left: p.Amount - p.Returned,
+			Reference: oursPrefix + short(hash("give-back", c.ID, p.Key)), Amount: p.Amount - p.Returned, Left: p.Amount - p.Returned,
 			Reason: why, Stray: p.Key, Currency: p.Currency, State: RefundSending, AskedAt: now, LookAt: now,
 		}
 		if own {

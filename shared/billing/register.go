@@ -103,30 +103,36 @@ func (b *Biller) withdraw(ctx context.Context, scope table.Scope, s read, refusa
 	return refusal
 }
 
-// release lets go of the customerKey of a subscription that never came to be, unless its
-// customer goes by it elsewhere. A customerKey is kept by a card that was registered under
-// it: a made-up authKey must not be enough to shut its owner out. Whoever of the customer
-// signs up at the same time writes the same head, so one of the two is decided anew.
+// release lets go of the customerKey of a subscription that never came to be.
 func (b *Biller) release(ctx context.Context, scope table.Scope, s read, c *customer.Customer) ([]table.Write, error) {
+	return b.letGo(ctx, scope, s.Gateway, s.CustomerKey, s.ID, c)
+}
+
+// letGo lets go of a customerKey under which no card was registered, unless its customer
+// goes by it in a subscription other than except. A customerKey is kept by a card that was
+// registered under it: a made-up authKey must not be enough to shut its owner out. Whoever
+// of the customer signs up at the same time writes the same head, so one of the two is
+// decided anew.
+func (b *Biller) letGo(ctx context.Context, scope table.Scope, gateway, customerKey, except string, c *customer.Customer) ([]table.Write, error) {
+	if customerKey == "" {
+		return nil, nil
+	}
 	var ids []string
 	for _, o := range c.Sources() {
-		if o.Kind == entitlement.KindSubscription && o.Provider == s.Gateway && o.Ref != s.ID {
+		if o.Kind == entitlement.KindSubscription && o.Provider == gateway && o.Ref != except {
 			ids = append(ids, o.Ref)
 		}
-	}
-	if s.CustomerKey == "" {
-		return nil, nil
 	}
 	others, err := b.Held(ctx, scope, ids)
 	if err != nil {
 		return nil, err
 	}
 	for _, o := range others {
-		if o.CustomerKey == s.CustomerKey && o.Refusal == "" {
+		if o.CustomerKey == customerKey && o.Refusal == "" {
 			return nil, nil
 		}
 	}
-	return c.Unbind(ctx, b.Tables, s.Gateway, s.CustomerKey)
+	return c.Unbind(ctx, b.Tables, gateway, customerKey)
 }
 
 // refused is the event that a subscription never came to be.

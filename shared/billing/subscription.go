@@ -111,7 +111,7 @@ type Subscription struct {
 	// Cards counts the means of payment that came after the first. An attempt under way was
 	// made with an older one than that, if its order says so.
 	Cards int `json:"cards,omitempty"`
-	// Waits says that the entitlement had ended before a new card: money comes first.
+	// Waits says that the entitlement had ended before a new card or period: money comes first.
 	Waits bool `json:"waits,omitempty"`
 	// Returned says that the money of the running period was given back.
 	Returned bool `json:"returned,omitempty"`
@@ -241,7 +241,8 @@ func (s Subscription) paid(now time.Time) (Subscription, event.Type) {
 
 // next goes on to the period after.
 func (s Subscription) next(now time.Time) Subscription {
-	s.Period, s.Attempt, s.LastCode, s.Reminded, s.Hastened = s.Period+1, 1, "", 0, false
+	s = s.unblamed()
+	s.Period, s.Attempt, s.Reminded, s.Hastened = s.Period+1, 1, 0, false
 	s.NextDueAt = s.dueOf(s.Period)
 	return s.wake(StepCharge, s.NextDueAt, now)
 }
@@ -352,9 +353,20 @@ func (s Subscription) recarded(now time.Time) Subscription {
 	return s.retaken(now)
 }
 
+// unblamed is the subscription with nothing known against what it is charged to next.
+// Access that a decline has ended does not come back by that: it waits for the money.
+func (s Subscription) unblamed() Subscription {
+	if s.State == StatePastDue && s.LastCode != "" && !s.Terms.Grace {
+		s.Waits = true
+	}
+	s.LastCode = ""
+	return s
+}
+
 // retaken is what is open tried on another means of payment than before.
 func (s Subscription) retaken(now time.Time) Subscription {
-	s.LastCode, s.Spent, s.OnHold = "", false, false
+	s = s.unblamed()
+	s.Spent, s.OnHold = false, false
 	if s.Ending || s.Terms.OnDemand {
 		return s
 	}

@@ -301,6 +301,7 @@ func (c *Customer) Unbind(ctx context.Context, tables table.Tables, kind, value 
 	if err != nil || ref != c.Ref {
 		return nil, err
 	}
+	c.headed = true // whoever binds it at the same time writes the same head
 	return []table.Write{table.Removed(item)}, nil
 }
 

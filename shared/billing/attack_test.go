@@ -1,0 +1,154 @@
+package billing_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"grantline/shared/billing"
+	"grantline/shared/fault"
+)
+
+// What a customer with a valid token would try, to have what was not paid for.
+
+// cardFor is a request for another card, with a customerKey of the attacker's choice.
+func (w *world) cardFor(subscription, authKey, customerKey string) error {
+	return w.invoke(func(ctx context.Context) error {
+		_, _, _, err := w.biller.ChangeMethod(ctx, scope, subscription, &billing.NewCard{AuthKey: authKey, CustomerKey: customerKey}, "")
+		return err
+	})
+}
+
+// takesBack cancels for the period's end and takes that back, as a script would. What it
+// is answered does not matter to it.
+func (w *world) takesBack(t *testing.T) {
+	t.Helper()
+	for _, ask := range []func(ctx context.Context) error{
+		func(ctx context.Context) error { _, err := w.biller.Resume(ctx, scope, "sub-1"); return err },
+		func(ctx context.Context) error {
+			_, err := w.biller.Cancel(ctx, scope, "sub-1", false)
+			return err
+		},
+	} {
+		if err := w.invoke(ask); err != nil && !errors.Is(err, fault.Conflict) {
+			t.Fatalf("cancel or resume at %v: got %v, want success or a conflict", w.clock.Now(), err)
+		}
+	}
+}
+
+func TestCancellingAndResumingOverAndOverPutsNoChargeOff(t *testing.T) {
+	t.Parallel()
+	for _, plan := range []string{"monthly", "strict"} {
+		w := newWorld(t, at("2026-03-10T13:10:00+09:00"))
+		w.subscribe(signUp(plan))
+		due := at(first)
+		w.until(due.Add(-5 * time.Minute))
+		for w.clock.Now().Before(due.Add(time.Hour)) {
+			minute := w.clock.Now()
+			if _, err := w.fanout.Tick(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range w.queue.drain() { // each once, which is all that the attacker needs
+				if err := w.work(m.Subscription); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.clock.set(minute.Add(30 * time.Second))
+			w.takesBack(t)
+			w.clock.set(minute.Add(time.Minute))
+		}
+		if paid := len(w.gateway.taken()); w.allowed() && paid != 2 {
+			t.Errorf("%s, an hour after the paid period: got access with %d payments, want it paid for or gone", plan, paid)
+		}
+	}
+}
+
+func TestANewCardGivesNoAccessBeforeMoneyWhereADeclineHadTakenIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, at("2026-03-10T13:10:00+09:00"))
+	w.gateway.fate = declining(map[string]string{"1.1": "A", "1.2": "B", "1.3": "C", "1.4": "D"})
+	w.subscribe(signUp("strict"))
+	w.until(at(first).Add(10 * time.Minute))
+	w.wantState(billing.StatePastDue)
+	w.wantAccess(false)
+	for n := range 3 {
+		if err := w.cardFor("sub-1", fmt.Sprintf("card-%d", n), "key-of-person-1"); err != nil {
+			t.Fatalf("another card: got %v, want it taken", err)
+		}
+		for range 10 {
+			w.wantAccess(false)
+			w.until(w.clock.Now().Add(10 * time.Minute))
+		}
+	}
+	if got := len(w.gateway.sent()); got > 5 {
+		t.Errorf("attempts: got %d, want one for period 0 and at most four for period 1", got)
+	}
+	w.until(at(first).Add(days(29)))
+	w.wantAccess(false)
+}
+
+func TestANewCardThatIsChargedGivesTheAccessBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, at("2026-03-10T13:10:00+09:00"))
+	w.gateway.fate = declining(map[string]string{"1.1": "A"})
+	w.subscribe(signUp("strict"))
+	w.until(at(first).Add(10 * time.Minute))
+	w.wantAccess(false)
+	if err := w.cardFor("sub-1", "card-2", "key-of-person-1"); err != nil {
+		t.Fatalf("another card: got %v, want it taken", err)
+	}
+	w.until(w.clock.Now().Add(10 * time.Minute))
+	w.wantState(billing.StateActive)
+	w.wantAccess(true)
+}
+
+// Whoever has one subscription could otherwise shut everybody else out, a made-up authKey
+// at a time.
+func TestARefusedNewCardKeepsNobodysCustomerKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, at("2026-03-10T13:10:00+09:00"))
+	w.subscribe(signUp("monthly"))
+	w.gateway.issue = func(nth int) (refused, dropped, lost bool) { return nth == 2, false, false }
+	if err := w.cardFor("sub-1", "made-up", "key-of-victim"); !errors.Is(err, fault.Invalid) {
+		t.Fatalf("a made-up authKey: got %v, want it refused", err)
+	}
+	victim := signUp("monthly")
+	victim.ID, victim.CustomerID, victim.Card = "sub-2", "victim", &billing.NewCard{AuthKey: "genuine", CustomerKey: "key-of-victim"}
+	if s := w.subscribe(victim); s.State != billing.StateActive {
+		t.Errorf("the victim's sign-up: got %s, want active", s.State)
+	}
+	if err := w.cardFor("sub-2", "genuine-2", "key-of-person-1"); fault.Code(err) != "customer_key_taken" {
+		t.Errorf("a customerKey that is in use: got %v, want customer_key_taken", err)
+	}
+}
+
+func TestARefusedNewCardKeepsItsCustomersOwnKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, at("2026-03-10T13:10:00+09:00"))
+	w.subscribe(signUp("monthly"))
+	w.gateway.issue = func(nth int) (refused, dropped, lost bool) { return nth == 2, false, false }
+	if err := w.cardFor("sub-1", "made-up", "key-of-person-1"); !errors.Is(err, fault.Invalid) {
+		t.Fatalf("a made-up authKey: got %v, want it refused", err)
+	}
+	other := signUp("monthly")
+	other.ID, other.CustomerID, other.Card = "sub-2", "thief", &billing.NewCard{AuthKey: "genuine", CustomerKey: "key-of-person-1"}
+	if _, err := w.biller.Subscribe(t.Context(), scope, other); fault.Code(err) != "customer_key_taken" {
+		t.Errorf("a customerKey that is in use: got %v, want customer_key_taken", err)
+	}
+}
+
+// The references of what we give back of ourselves follow from order and payment: whoever
+// could use one first would keep a second payment from being given back.
+func TestACallersRefundCannotHaveAReferenceOfOurs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, at("2026-03-10T13:10:00+09:00"))
+	w.subscribe(signUp("monthly"))
+	_, _, err := w.biller.Refund(t.Context(), scope, billing.RefundAsk{
+		OrderID: billing.OrderID(scope, "sub-1", 0, 1), Amount: 100, Reason: "asked", Reference: "gl_anything",
+	})
+	if !errors.Is(err, fault.Malformed) {
+		t.Errorf("reference gl_anything: got %v, want it refused as malformed", err)
+	}
+}
