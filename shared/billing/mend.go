@@ -162,8 +162,11 @@ func (b *Biller) ready(ctx context.Context, scope table.Scope, g Mandates, s rea
 	}
 	next, told := held.on(s.Subscription, now).declined(MandateHeld, Passing, now)
 	e := event.Event{Type: told, Attempt: s.Attempt, Period: &s.Period, DeclineCode: MandateHeld}
-	if next.Step == StepRemind {
+	switch {
+	case next.Step == StepRemind:
 		next = next.awaiting(now)
+	case next.State == StateUnpaid:
+		next.Passed = s.Attempt
 	}
 	if told == event.ChargeDeclined {
 		e.Type, e.NextAttemptAt = event.PaymentMethodRequired, &next.NextDueAt

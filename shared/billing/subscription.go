@@ -108,6 +108,8 @@ type Subscription struct {
 	Ending bool `json:"ending,omitempty"`
 	// Hastened says that a new card has brought an attempt of this period forward already.
 	Hastened bool `json:"hastened,omitempty"`
+	// Passed is the period's last attempt where it was not made, since the mandate was on hold.
+	Passed int `json:"passed,omitempty"`
 	// Cards counts the means of payment that came after the first. An attempt under way was
 	// made with an older one than that, if its order says so.
 	Cards int `json:"cards,omitempty"`
@@ -242,7 +244,7 @@ func (s Subscription) paid(now time.Time) (Subscription, event.Type) {
 // next goes on to the period after.
 func (s Subscription) next(now time.Time) Subscription {
 	s = s.unblamed()
-	s.Period, s.Attempt, s.Reminded, s.Hastened = s.Period+1, 1, 0, false
+	s.Period, s.Attempt, s.Reminded, s.Hastened, s.Passed = s.Period+1, 1, 0, false, 0
 	s.NextDueAt = s.dueOf(s.Period)
 	return s.wake(StepCharge, s.NextDueAt, now)
 }
@@ -394,7 +396,7 @@ func (s Subscription) retaken(now time.Time) Subscription {
 // hastened makes the next attempt now. The customer, who has just given a card, needs no
 // reminder of it.
 func (s Subscription) hastened(now time.Time) Subscription {
-	s.NextDueAt, s.Reminded, s.Hastened = now, s.Attempt, true
+	s.NextDueAt, s.Reminded, s.Hastened, s.Passed = now, s.Attempt, true, 0
 	return s.wake(StepCharge, now, now)
 }
 
@@ -408,6 +410,9 @@ func (s Subscription) revived(now time.Time) Subscription {
 			s = s.next(now)
 		}
 		return s
+	}
+	if s.Passed == s.Attempt {
+		return s.hastened(now)
 	}
 	if _, ok := s.attemptOf(s.Period, s.Attempt+1); ok && !s.Hastened {
 		s.Attempt++
