@@ -71,8 +71,9 @@ type dodo struct {
 	repaid      []*repayment
 	mail        []letterbox
 	notices     int
-	wrong       []string // what a caller must never do
-	unanswered  map[string]time.Time
+	wrong       []string             // what a caller must never do
+	unanswered  map[string]time.Time // orders, by when nothing was heard of them
+	told        map[string]bool      // orders of which a look-up has told a decline
 	invitations []billing.Invitation
 	returnURLs  []string
 }
@@ -87,7 +88,7 @@ type repayment struct {
 
 func newDodo(c *movable) *dodo {
 	return &dodo{
-		clock: c, kill: func() {}, asked: map[string]int{}, unanswered: map[string]time.Time{},
+		clock: c, kill: func() {}, asked: map[string]int{}, unanswered: map[string]time.Time{}, told: map[string]bool{},
 		settles: 5 * time.Second, lag: 30 * time.Second,
 	}
 }

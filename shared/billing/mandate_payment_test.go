@@ -27,6 +27,9 @@ func (g *dodo) Charge(ctx context.Context, order string, card billing.Card, text
 		g.wrongly("order %s was sent again at %v, though what became of it at %v was not known", order, c.at, at)
 	}
 	for other, at := range g.unanswered {
+		if g.told[other] {
+			continue
+		}
 		if is, ok := attempts()[order]; ok && attempts()[other][0] == is[0] && other != order && c.at.Sub(at) < 20*time.Hour {
 			g.wrongly("period %d was charged again %v after a charge without an answer, want a quiet period of 20 h at least", is[0], c.at.Sub(at))
 		}
@@ -117,7 +120,9 @@ func (g *dodo) Find(ctx context.Context, order string, want billing.Want) billin
 		return unclear
 	}
 	slices.SortFunc(found, func(a, b *transfer) int { return cmp.Or(a.created.Compare(b.created), strings.Compare(a.key, b.key)) })
-	return g.outcome(found)
+	o := g.outcome(found)
+	g.told[order] = g.told[order] || o.Result == billing.Refused
+	return o
 }
 
 func (g *dodo) outcome(found []*transfer) billing.Outcome {

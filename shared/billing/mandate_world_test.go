@@ -138,7 +138,9 @@ func (w *abroad) postman() {
 			continue
 		}
 		if l.tries == 8 {
-			w.Errorf("a notice about %+v ends with the dead letters: %v", l.hint, err)
+			if w.tables.Fail == nil {
+				w.Errorf("a notice about %+v ends with the dead letters: %v", l.hint, err)
+			}
 			continue
 		}
 		l.at = w.clock.Now().Add(6 * time.Minute)
