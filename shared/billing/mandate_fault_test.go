@@ -128,9 +128,24 @@ func (w *abroad) chaos(dice *rand.Rand, often int, bad *bool) {
 	w.dodo.find = func(int) bool { return *bad && dice.IntN(4) == 0 }
 	w.dodo.fate = func(call) fate {
 		all := []fate{
-			{drop: true}, {lose: true}, {kill: true}, {drop: true, kill: true}, {fail: true}, {fail: true, effect: true}, {late: 5 * time.Minute},
-			{late: 3 * time.Hour}, {late: 19 * time.Hour}, {late: 40 * time.Hour}, {busy: true}, {ours: true}, {odd: pending},
-			{decline: "A"}, {decline: "B"}, {decline: "B", lose: true}, {decline: "C", class: billing.Passing}, {decline: "D", class: billing.Hard},
+			{drop: true},
+			{lose: true},
+			{kill: true},
+			{drop: true, kill: true},
+			{fail: true},
+			{fail: true, effect: true},
+			{late: 5 * time.Minute},
+			{late: 3 * time.Hour},
+			{late: 19 * time.Hour},
+			{late: 40 * time.Hour},
+			{busy: true},
+			{ours: true},
+			{odd: pending},
+			{decline: "A"},
+			{decline: "B"},
+			{decline: "B", lose: true},
+			{decline: "C", class: billing.Passing},
+			{decline: "D", class: billing.Hard},
 		}
 		if !*bad || dice.IntN(2) == 0 {
 			return fate{}
