@@ -167,7 +167,7 @@ func TestANewCardHasItsTurnAfterAnAttemptThatWasUnderWay(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, noon)
 			w.gateway.lookup = true
-			opened := time.Time{}
+			opened := map[string]time.Time{"0.1": noon, "1.1": due, "1.2": due.Add(days(3)), "1.4": due.Add(days(17))}[c.open]
 			w.gateway.fate = func(of call) fate {
 				period, attempt := attemptOf("sub-1", of.order)
 				switch is := fmt.Sprintf("%d.%d", period, attempt); {
@@ -175,7 +175,7 @@ func TestANewCardHasItsTurnAfterAnAttemptThatWasUnderWay(t *testing.T) {
 					return fate{decline: c.new[1:], class: billing.Hard}
 				case is == c.open:
 					f := c.old
-					f.lose, opened = true, of.at
+					f.lose = true
 					return f
 				case is < c.open && period == 1:
 					return fate{decline: fmt.Sprint("S", attempt)}
@@ -183,9 +183,6 @@ func TestANewCardHasItsTurnAfterAnAttemptThatWasUnderWay(t *testing.T) {
 				return fate{}
 			}
 			w.subscribe(signUp(c.plan))
-			for opened.IsZero() {
-				w.until(w.clock.Now().Add(time.Minute))
-			}
 			w.until(opened.Add(time.Minute))
 			_, _, err := w.recard("new")
 			must(t, err)

@@ -29,6 +29,7 @@ type fate struct {
 	stored  bool          // of a fail: it is replayed for ever
 	late    time.Duration // the payment takes that long, and the caller hears nothing
 	lose    bool          // the answer is lost
+	refuse  string        // of a refund: what an earlier one with its key has done is not known any more
 	kill    bool          // the caller's time is up as the call ends
 }
 
@@ -306,6 +307,9 @@ func (g *gateway) Refund(ctx context.Context, r billing.Refunding) billing.Refun
 		return billing.Refunded{Result: billing.NotMade, Busy: true}
 	case f.ours:
 		return billing.Refunded{Result: billing.NotMade, Misconfigured: true}
+	}
+	if f.refuse != "" {
+		return billing.Refunded{Result: billing.Refused, Code: f.refuse}
 	}
 	o := g.giveBack(r, f)
 	if f.kill {
