@@ -79,7 +79,8 @@ func (b *Biller) lookAt(ctx context.Context, scope table.Scope, h Hint) (bool, e
 	if !c.open() && h.Payment != "" {
 		asked.Payment = &Payment{Key: h.Payment}
 	}
-	if _, ok := gateway.(Mandates); ok && len(l.billingKey) == 0 && asked.key() == "" {
+	_, mandates := gateway.(Mandates)
+	if mandates && len(l.billingKey) == 0 && asked.key() == "" {
 		return true, nil // closed, its mandate is forgotten, and no payment is named: there is nothing to look at
 	}
 	found := s.weighed(c, b.find(ctx, gateway, asked, l, s.CustomerKey), b.Clock.Now())
@@ -91,6 +92,10 @@ func (b *Biller) lookAt(ctx context.Context, scope table.Scope, h Hint) (bool, e
 		return true, nil
 	case c.open():
 		return true, b.learn(ctx, scope, s, c, item, found)
+	case found.Result == Taken && mandates && len(l.billingKey) == 0 && s.Mandate != mandateMark(found.Payment.Mandate):
+		// Whoever buys something else of the shop's may have written the order's id into it.
+		b.alarm(ctx, "a payment carries an order of ours and is not of its mandate", "order", c.ID, "gateway", c.Gateway)
+		return true, nil
 	case found.Result == Taken:
 		return true, b.reconcile(ctx, scope, c, found)
 	}
@@ -112,6 +117,9 @@ func (b *Biller) mandateOf(ctx context.Context, scope table.Scope, g Gateway, s 
 	mandate, err := b.card(ctx, scope, s)
 	return letter{billingKey: mandate}, err
 }
+
+// mandateMark is by what a mandate is known once it is forgotten.
+func mandateMark(mandate string) string { return short(hash("mandate", mandate)) }
 
 // learn settles an open order by what was found of it, whoever is at it.
 func (b *Biller) learn(ctx context.Context, scope table.Scope, s read, c Charge, item table.Item, found Outcome) error {

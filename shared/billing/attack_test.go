@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -150,5 +151,33 @@ func TestACallersRefundCannotHaveAReferenceOfOurs(t *testing.T) {
 	})
 	if !errors.Is(err, fault.Malformed) {
 		t.Errorf("reference gl_anything: got %v, want it refused as malformed", err)
+	}
+}
+
+// A page of the shop's at Dodo Payments lets whoever buys there write metadata, so that a
+// payment for something else can carry an order's id. Giving it back would be a free
+// purchase.
+func TestAPaymentOfAnotherMandateUnderAForgottenOrderIsNotGivenBack(t *testing.T) {
+	t.Parallel()
+	w := subscribed(t, "usd")
+	if _, err := w.biller.Cancel(t.Context(), scope, "sub-1", true); err != nil {
+		t.Fatal(err)
+	}
+	w.until(w.clock.Now().Add(days(4)))
+	order := billing.OrderID(scope, "sub-1", 0, 1)
+	w.dodo.mu.Lock()
+	forged := w.dodo.pay(&mandate{id: "sub_of_another_product"}, order, 49900, 0)
+	forged.told = true // it has no effect on a mandate of ours
+	w.dodo.mu.Unlock()
+	w.until(w.clock.Now().Add(time.Hour))
+	if _, err := w.biller.LookAgain(t.Context(), scope, billing.Hint{Order: order, Payment: forged.key}); err != nil {
+		t.Fatalf("LookAgain: got %v, want it looked at", err)
+	}
+	w.until(w.clock.Now().Add(days(2)))
+	if got := w.dodo.returned(forged.key); got != 0 {
+		t.Errorf("given back of a payment for something else: got %d, want 0", got)
+	}
+	if got := w.logs.String(); !strings.Contains(got, "alarm=true") || !strings.Contains(got, "not of its mandate") {
+		t.Error("log: got no alarm, want one that says that the payment is not of its mandate")
 	}
 }

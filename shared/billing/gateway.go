@@ -252,6 +252,8 @@ type Payment struct {
 	Currency    string    `json:"currency"`
 	VAT         int64     `json:"vat,omitempty"`
 	TaxFree     int64     `json:"taxFree,omitempty"`
+	// Mandate is what a gateway with Mandates says it was charged to, "" for none.
+	Mandate string `json:"-"`
 	// Returned is what the gateway says was given back of it by the time it was asked.
 	Returned int64 `json:"-"`
 }

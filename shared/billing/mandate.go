@@ -115,7 +115,7 @@ func (b *Biller) awaiting(ctx context.Context, scope table.Scope, s Subscription
 	if s.Opening, err = b.Sealer.Seal(ctx, []byte(made.Link), sealedFor("page", scope.Key(s.ID))); err != nil {
 		return s, nil, fmt.Errorf("billing: sealing: %w", err)
 	}
-	s.Inviting, s.AskedAt = time.Time{}, now
+	s.Inviting, s.AskedAt, s.Mandate = time.Time{}, now, mandateMark(made.Mandate)
 	s = s.wake(StepAwait, now.Add(pollAfter(0)), now)
 	if !s.FirstCharge {
 		return s, nil, nil

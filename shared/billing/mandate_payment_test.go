@@ -148,7 +148,7 @@ func (g *dodo) outcome(found []*transfer) billing.Outcome {
 }
 
 func (g *dodo) payment(t *transfer) billing.Payment {
-	return billing.Payment{Key: t.key, Amount: t.amount, Currency: t.currency, ApprovedAt: t.created, Returned: g.returned(t.key)}
+	return billing.Payment{Key: t.key, Mandate: t.mandate, Amount: t.amount, Currency: t.currency, ApprovedAt: t.created, Returned: g.returned(t.key)}
 }
 
 // returned is what was given back of a payment, for good.

@@ -128,6 +128,8 @@ type Subscription struct {
 	Card       string `json:"card,omitempty"` // masked
 	Issuer     string `json:"issuer,omitempty"`
 
+	// Mandate marks the mandate, to tell its payments by when it is forgotten.
+	Mandate string `json:"mandate,omitempty"`
 	// OnHold says that the gateway charges the mandate no more until the customer mends it.
 	OnHold    bool      `json:"onHold,omitempty"`
 	Method    string    `json:"method,omitempty"` // behind the mandate, when it was last looked at

@@ -148,7 +148,7 @@ func paid(key string, change has) has {
 // kept is what is kept of paid.
 func kept(key string) billing.Payment {
 	return billing.Payment{
-		Key: key, Card: "****4242", Issuer: "VISA", ReceiptURL: "https://dodo.example/invoice/1",
+		Key: key, Mandate: mandate, Card: "****4242", Issuer: "VISA", ReceiptURL: "https://dodo.example/invoice/1",
 		ApprovedAt: noon.Add(5 * time.Second), Amount: 1188, Currency: "USD", VAT: 189,
 	}
 }

@@ -274,6 +274,7 @@ func paymentOf(p object, amount int64, currency string) billing.Payment {
 		Amount:     amount,
 		Currency:   currency,
 		VAT:        max(tax, 0),
+		Mandate:    p.id("subscription_id"),
 		Returned:   returned(p),
 	}
 }

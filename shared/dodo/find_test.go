@@ -316,7 +316,7 @@ func TestWhatDoesNotDecideMaySpoil(t *testing.T) {
 		"refunds": "?", "updated_at": "yesterday",
 	}))
 	g := gateway(t, address, transports["own"], &log{})
-	wanted := billing.Outcome{Result: billing.Taken, Payment: billing.Payment{Key: "pay_1", Amount: 1188, Currency: "USD", ApprovedAt: noon.Add(5 * time.Second)}}
+	wanted := billing.Outcome{Result: billing.Taken, Payment: billing.Payment{Key: "pay_1", Mandate: mandate, Amount: 1188, Currency: "USD", ApprovedAt: noon.Add(5 * time.Second)}}
 	w := want
 	w.Amount = money.Of(999, "KRW")
 	if diff := cmp.Diff(wanted, g.Find(t.Context(), order, w)); diff != "" {
