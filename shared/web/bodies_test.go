@@ -12,6 +12,22 @@ var doors = []struct{ method, path, body, field string }{
 	{"POST", "/api/iap/fulfill", `{"orderId":"x"}`, "orderId"},
 	{"PUT", "/v1/customers/minji", `{"name":"Minji"}`, "name"},
 	{"POST", "/v1/subscriptions", `{"id":"sub-1","planId":"premium-monthly","gateway":"toss","toss":{"authKey":"a","customerKey":"key-1"}}`, "planId"},
+	{"POST", "/v1/subscriptions", strings.Replace(columns["mandate"].body, `"customerId":"minji",`, "", 1), "planId"},
+	{"POST", columns["cancel"].path, columns["cancel"].body, "at"},
+	{"POST", columns["card"].path, columns["card"].body, "authKey"},
+	{"POST", columns["plan"].path, columns["plan"].body, "planId"},
+	{"POST", columns["charge"].path, columns["charge"].body, "orderId"},
+	{"POST", columns["refund"].path, columns["refund"].body, "reference"},
+}
+
+// open is a world in which every door's body is accepted.
+func open(t testing.TB, path string) *world {
+	w := newWorld(t)
+	w.shelves(t)
+	if strings.Contains(path, "/sub-") || strings.Contains(path, "/gl_") {
+		w.minji()
+	}
+	return w
 }
 
 // badBodies are what no route reads, made from one that it does.
@@ -72,8 +88,8 @@ func badBodies(good, field string) map[string]string {
 func TestABodyThatIsNotOneGoodObjectIsRefusedAndNothingIsWritten(t *testing.T) {
 	for _, d := range doors {
 		for name, body := range badBodies(d.body, d.field) {
-			w := newWorld(t)
-			w.shelves(t)
+			w := open(t, d.path)
+			was, logged := w.state(), len(w.logs.String())
 			a := w.ask(d.method, d.path, server("minji"), body)
 			if a.status < 400 || a.status >= 500 {
 				t.Errorf("%s, %s: got %d %.300s, want 4xx", d.path, name, a.status, a.text)
@@ -81,18 +97,17 @@ func TestABodyThatIsNotOneGoodObjectIsRefusedAndNothingIsWritten(t *testing.T) {
 			if len(a.text) > 1000 {
 				t.Errorf("%s, %s: got an answer of %d bytes, want a short one", d.path, name, len(a.text))
 			}
-			if n := len(w.logs.String()); n > 2000 {
+			if n := len(w.logs.String()) - logged; n > 2000 {
 				t.Errorf("%s, %s: got %d bytes of log, want a line", d.path, name, n)
 			}
-			w.nothingWritten(d.path + ", " + name)
+			w.nothingChanged(was, d.path+", "+name)
 		}
 	}
 }
 
 func TestABodyOfAMebibyteIsRead(t *testing.T) {
 	for _, d := range doors {
-		w := newWorld(t)
-		w.shelves(t)
+		w := open(t, d.path)
 		a := w.ask(d.method, d.path, server("minji"), d.body+strings.Repeat(" ", 1<<20-len(d.body)))
 		if a.status != 200 && a.status != 201 {
 			t.Errorf("%s: got %d %s, want 200 or 201", d.path, a.status, a.text)
@@ -110,6 +125,37 @@ func TestABodyIsNotReadForNobody(t *testing.T) {
 		w := newWorld(t)
 		if a := w.ask(d.method, d.path, nil, "{{{"); a.status != 401 {
 			t.Errorf("%s: got %d, want 401 before the body is looked at", d.path, a.status)
+		}
+	}
+}
+
+func TestABodyThatIsRefusedNamesItsFieldToItsSenderAndToNoLog(t *testing.T) {
+	const path = "/v1/subscriptions/sub-2/charge"
+	for body, detail := range map[string]string{
+		`{"orderId":"usage-1","amount":100,"currency":"USD","whim":true}`:                                      "whim is no field of this route.",
+		`{"orderId":"usage-1","amount":100,"currency":"USD","amount":100}`:                                     "amount is given twice.",
+		`{"orderId":"usage-1","amount":null,"currency":"USD"}`:                                                 "amount should not be null; leave out what you do not have.",
+		`{"orderId":"usage-1","amount":"100","currency":"USD"}`:                                                "amount should be a whole number.",
+		`{"orderId":"usage-1","amount":1.5,"currency":"USD"}`:                                                  "amount should be a whole number.",
+		`{"orderId":"usage-1","amount":99999999999999999999,"currency":"USD"}`:                                 "amount should be a whole number.",
+		`{"orderId":["usage-1"],"amount":100,"currency":"USD"}`:                                                "orderId should be text.",
+		`{"orderId":"usage-1","amount":100,"currency":"U\u0000D"}`:                                             "currency should hold no NUL.",
+		`{"amount":100,"currency":"USD"}`:                                                                      "orderId should be 6 to 64 letters, digits, - or _.",
+		`{"orderId":"usage-1","amount":100}`:                                                                   "currency should be an ISO 4217 code, upper case.",
+		`{"orderId":"usage-1","currency":"USD"}`:                                                               "amount should be a positive number of the currency's smallest unit.",
+		`{"orderId":"` + strings.Repeat("x", 65) + `","amount":100,"currency":"USD"}`:                          "orderId should be 6 to 64 letters, digits, - or _.",
+		`{"orderId":"usage-1","amount":100,"currency":"USD","description":"` + strings.Repeat("x", 101) + `"}`: "description should be at most 100 printable characters.",
+		// A name that could be anything is not given back.
+		`{"orderId":"usage-1","whim-4012888888881881":true}`: "The body should be one JSON object with the fields of this route, none of them null.",
+	} {
+		w := open(t, path)
+		was := w.state()
+		if a := w.expect(400, "invalid_request", "POST", path, server(""), body); a.body["detail"] != detail {
+			t.Errorf("%s: got detail %q, want %q", body, a.body["detail"], detail)
+		}
+		w.nothingChanged(was, body)
+		if strings.Contains(w.logs.String(), "whim") {
+			t.Errorf("%s: got the log %s, want nothing that the sender made up", body, w.logs)
 		}
 	}
 }

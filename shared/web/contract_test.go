@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"grantline/shared/purchase"
@@ -64,6 +65,8 @@ func TestWhatIsNotDocumentedIsNotServed(t *testing.T) {
 		"/", "", "/v1", "/v1/", "/v1/purchases/", "/v1/purchases/1", "/V1/purchases", "/v1/customers", "/v1/customers/", "/v1/subscriptions/",
 		"/v1/orders", "/v1/orders/", "/v2/purchases", "/api/iap", "/api/iap/fulfill/", "/healthz/", "/_local/health", "/_local/keys", "/webhooks", "/webhooks/", "/webhooks/apple",
 		"/v1/products", "/metrics", "/debug/pprof/", "//v1/purchases", "/v1//purchases",
+		"/v1/subscriptions/sub-1/cancel/", "/v1/subscriptions/sub-1/refund", "/v1/subscriptions/a/b/cancel", "/v1/subscriptions//cancel",
+		"/v1/subscriptions/cancel/cancel", "/v1/subscriptions/cancel", "/v1/subscriptions/sub-1/Cancel",
 		"/v1/subscriptions/status", "/v1/subscriptions/sub-1/", "/v1/subscriptions/a/b", "/v1/subscriptions/sub%201",
 	} {
 		for _, method := range []string{"GET", "POST"} {
@@ -108,6 +111,33 @@ func TestEveryRouteOfTheTemplateIsDocumented(t *testing.T) {
 		if theDocument(t).find(p[1]) == "" {
 			t.Errorf("got no path %s in docs/openapi.yaml, want what template.yaml routes", p[1])
 		}
+	}
+}
+
+func TestEveryEventTypeIsDocumented(t *testing.T) {
+	source, err := os.ReadFile("../event/event.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var types []string
+	for _, m := range regexp.MustCompile(`= "([a-z_]+\.[a-z_]+)"`).FindAllStringSubmatch(string(source), -1) {
+		types = append(types, m[1])
+	}
+	if len(types) < 18 {
+		t.Fatalf("got %d types of events, want 18 or more", len(types))
+	}
+	enum, _, ok := theDocument(t).at("components", "schemas", "Event", "properties", "type", "enum")
+	if !ok {
+		t.Fatal("the document has no types of events")
+	}
+	var documented []string
+	for _, name := range enum.([]any) {
+		documented = append(documented, name.(string))
+	}
+	slices.Sort(types)
+	slices.Sort(documented)
+	if diff := cmp.Diff(types, documented); diff != "" {
+		t.Errorf("types of events (-code +document):\n%s", diff)
 	}
 }
 

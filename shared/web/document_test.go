@@ -33,6 +33,9 @@ type route struct {
 	pattern *regexp.Regexp
 }
 
+// pointers writes a name into a JSON pointer (RFC 6901).
+var pointers = strings.NewReplacer("~", "~0", "/", "~1")
+
 const documentName = "file:///openapi.json"
 
 var load = sync.OnceValues(func() (*document, error) {
@@ -109,7 +112,7 @@ func (d *document) at(steps ...string) (any, string, bool) {
 		if !ok {
 			return nil, "", false
 		}
-		here, pointer = next, pointer+"/"+strings.NewReplacer("~", "~0", "/", "~1").Replace(step)
+		here, pointer = next, pointer+"/"+pointers.Replace(step)
 	}
 	here, pointer = d.resolved(here, pointer)
 	return here, pointer, true
