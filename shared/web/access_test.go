@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -146,14 +147,22 @@ func TestEveryCallerMayDoWhatIsItsOwn(t *testing.T) {
 			continue
 		}
 		rows[row] = true
+		var strangers *world // one is enough for a row that nobody gets past
+		if !slices.ContainsFunc(cells, func(cell string) bool { return cell != "401" && cell != "200" }) && strings.Count(line, "200") == 1 {
+			strangers = newWorld(t)
+			strangers.minji()
+		}
 		for i, cell := range cells {
 			want, err := strconv.Atoi(cell)
 			if err != nil {
 				t.Fatalf("who-may.txt, %s: %v", row, err)
 			}
 			t.Run(row+"/"+names[i], func(t *testing.T) {
-				w := newWorld(t)
-				w.minji()
+				w := strangers
+				if w == nil {
+					w = newWorld(t)
+					w.minji()
+				}
 				h, ok := credentials()[row]
 				if !ok {
 					t.Fatalf("nobody knows the credentials %q", row)

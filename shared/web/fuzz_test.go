@@ -11,8 +11,11 @@ import (
 // FuzzReadBody sends any bytes to every door: a body is accepted or it is the caller's
 // fault, and what is refused leaves nothing behind.
 func FuzzReadBody(f *testing.F) {
-	for _, d := range doors {
+	for i, d := range doors {
 		f.Add(d.body)
+		if i > 3 {
+			continue // each body is sent to every door
+		}
 		for _, body := range badBodies(d.body, d.field) {
 			if len(body) < 1<<10 {
 				f.Add(body)
