@@ -19,7 +19,7 @@ WITH_SERVICES    := go run ./infra/local/services --
 
 .PHONY: help
 help: ## Show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## Run everything on this machine: API, queues, schedules, tables, simulators
@@ -93,6 +93,15 @@ bench: ## Benchmarks, for ratios within one run
 .PHONY: bench-fanout
 bench-fanout: ## 1,000, 10,000 and 100,000 due in one minute, on real tables and queues
 	$(WITH_SERVICES) go test -run '^$$' -bench Fanout -benchtime 3x -timeout 60m ./infra/bench
+
+.PHONY: kill-consumers
+kill-consumers: ## Kill consumers at random for 10 minutes under 500 due subscriptions (KILL_SECONDS, KILL_SUBSCRIPTIONS, KILL_MILLISECONDS, KILL_SEED)
+	KILL_SECONDS=$${KILL_SECONDS:-600} KILL_SUBSCRIPTIONS=$${KILL_SUBSCRIPTIONS:-500} KILL_MILLISECONDS=$${KILL_MILLISECONDS:-300} \
+	  go test -count=1 -v -run TestWhoeverKillsConsumers -timeout 60m ./infra/local/journeys | grep -v '_test.go:[0-9]*: [a-z-]* *|'
+
+.PHONY: outages
+outages: ## Outages of gateways, scheduler and tables, six hours each
+	GRANTLINE_LONG=1 go test -count=1 -run Outage -timeout 60m ./infra/local/journeys
 
 .PHONY: cover
 cover: ## Where tests do not reach

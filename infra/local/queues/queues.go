@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -419,8 +420,10 @@ func (s *Service) Redrive(ctx context.Context, name string) (int, error) {
 func (s *Service) resend(ctx context.Context, from, to Queue, m types.Message) error {
 	in := &sqs.SendMessageInput{QueueUrl: &to.URL, MessageBody: m.Body, MessageAttributes: m.MessageAttributes}
 	if group, ok := m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]; ok {
-		in.MessageGroupId = &group
-		in.MessageDeduplicationId = m.MessageId
+		in.MessageGroupId = &group // of a standard queue too, which is fair to groups
+		if strings.HasSuffix(to.URL, ".fifo") {
+			in.MessageDeduplicationId = m.MessageId
+		}
 	}
 	if _, err := s.Client.SendMessage(ctx, in); err != nil {
 		return err

@@ -33,6 +33,7 @@ type broker struct {
 
 type message struct {
 	id, url, body, handle string
+	group                 *string
 	receives              int
 	hidden, gone          bool
 }
@@ -47,8 +48,11 @@ func (b *broker) stir() {
 func (b *broker) SendMessage(_ context.Context, in *sqs.SendMessageInput, _ ...func(*sqs.Options)) (*sqs.SendMessageOutput, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if in.MessageDeduplicationId != nil && !strings.HasSuffix(*in.QueueUrl, ".fifo") {
+		return nil, errors.New("the parameter MessageDeduplicationId is not valid for this queue type") // as SQS says
+	}
 	b.sequence++
-	b.order = append(b.order, &message{id: "m" + strconv.Itoa(b.sequence), url: *in.QueueUrl, body: *in.MessageBody})
+	b.order = append(b.order, &message{id: "m" + strconv.Itoa(b.sequence), url: *in.QueueUrl, body: *in.MessageBody, group: in.MessageGroupId})
 	b.stir()
 	return &sqs.SendMessageOutput{}, nil
 }
@@ -71,6 +75,9 @@ func (b *broker) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput
 				},
 				MessageAttributes: map[string]types.MessageAttributeValue{"a": {DataType: aws.String("String"), StringValue: aws.String("b")}},
 			})
+			if m.group != nil {
+				out.Messages[len(out.Messages)-1].Attributes["MessageGroupId"] = *m.group
+			}
 		}
 		changed := b.changed
 		b.mu.Unlock()
@@ -381,7 +388,11 @@ func TestAThrottledBatchIsTriedAgain(t *testing.T) {
 func TestDeadLettersAreSentAgain(t *testing.T) {
 	for _, name := range []string{"work", "dead"} {
 		h := start(t, 10, 1, true, func(*harness, events.SQSEvent) (string, error) { return "", errors.New("still broken") })
-		h.send(t, "dead", strings.Split(strings.Repeat("a", 13), "")...)
+		h.send(t, "dead", strings.Split(strings.Repeat("a", 12), "")...)
+		grouped := &sqs.SendMessageInput{QueueUrl: aws.String("u/dead"), MessageBody: aws.String("a"), MessageGroupId: aws.String("g")}
+		if _, err := h.SendMessage(t.Context(), grouped); err != nil { // a fair queue's
+			t.Fatal(err)
+		}
 		if got := h.depth(t, "work").DeadLetters; got != 13 {
 			t.Errorf("got %d dead letters, want 13", got)
 		}
