@@ -152,7 +152,7 @@ func TestAPlanTakesOverThoughThePeriodBeforeWasNeverPaid(t *testing.T) {
 		if period, attempt := attemptOf("sub-1", c.order); period == 1 && attempt == 1 {
 			return fate{decline: "A"}
 		}
-		return fate{busy: w.clock.Now().Before(weekly.Add(days(8)))}
+		return fate{ours: w.clock.Now().Before(weekly.Add(days(8)))}
 	}
 	w.until(weekly.Add(days(1)))
 	_, err := w.plan("monthly")
