@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"grantline/infra/local/stack"
 )
@@ -81,6 +82,39 @@ func TestASecondStackSharesNothingAndLeavesNothing(t *testing.T) {
 	}
 	if status, _ := call(t, "GET", first.URL()+"/_local/health", ""); status != http.StatusOK {
 		t.Errorf("the first stack: got %d, want it up", status)
+	}
+}
+
+func TestAStackMayBeginLaterAndLoseItsScheduler(t *testing.T) {
+	needJava(t)
+	o := options()
+	o.At = time.Date(2040, time.January, 1, 0, 0, 0, 0, time.UTC)
+	s, err := stack.Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	move := func(d time.Duration) []string {
+		t.Helper()
+		call(t, "POST", s.URL()+"/put", "anything") // so that no schedule is idle
+		if _, err := s.Move(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		return notes(t, s, "ticks")
+	}
+	s.StopSchedules(true)
+	before := move(0)
+	if got := move(10 * time.Minute); !slices.Equal(got, before) {
+		t.Errorf("got ticks %v without a scheduler, want %v", got, before)
+	}
+	s.StopSchedules(false)
+	after := move(2 * time.Minute)
+	if len(after) <= len(before) || !strings.HasPrefix(after[0], "2040-01-01T00:") {
+		t.Errorf("got ticks %v, want more than %v, and all of 2040", after, before)
 	}
 }
 
