@@ -181,3 +181,53 @@ func TestAPaymentOfAnotherMandateUnderAForgottenOrderIsNotGivenBack(t *testing.T
 		t.Error("log: got no alarm, want one that says that the payment is not of its mandate")
 	}
 }
+
+// Each page costs of the pace at which everybody is charged: one customer with a script
+// must not be able to use it up.
+func TestOneCustomerCannotHavePagesWithoutEnd(t *testing.T) {
+	t.Parallel()
+	w := newAbroad(t, noon)
+	invited := func(n int) error {
+		r := invitation("usd", false)
+		r.ID = fmt.Sprintf("sub-%d", n)
+		_, err := w.ask(r)
+		return err
+	}
+	for n := range 20 {
+		if err := invited(n); err != nil {
+			t.Fatalf("sign-up %d: got %v, want a page", n, err)
+		}
+	}
+	if err := invited(20); fault.Code(err) != "too_many_sign_ups" {
+		t.Errorf("one more: got %v, want too_many_sign_ups", err)
+	}
+	if err := invited(19); err != nil {
+		t.Errorf("one that is there asked for again: got %v, want its page", err)
+	}
+	if _, err := w.biller.Cancel(t.Context(), scope, "sub-3", true); err != nil {
+		t.Fatal(err)
+	}
+	if err := invited(20); err != nil {
+		t.Errorf("after one was cancelled: got %v, want a page", err)
+	}
+}
+
+func TestAPageThatWasJustMadeIsGivenAgain(t *testing.T) {
+	t.Parallel()
+	w := subscribed(t, "usd")
+	var links []string
+	for range 30 {
+		_, link, _, err := w.biller.ChangeMethod(t.Context(), scope, "sub-1", nil, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		links = append(links, link)
+	}
+	if asked := w.dodo.count("mend"); asked != 1 || links[0] == "" || links[29] != links[0] {
+		t.Errorf("30 asked within a minute: got %d pages, the last %q, want one, %q", asked, links[29], links[0])
+	}
+	w.clock.set(w.clock.Now().Add(time.Minute))
+	if _, _, _, err := w.biller.ChangeMethod(t.Context(), scope, "sub-1", nil, ""); err != nil || w.dodo.count("mend") != 2 {
+		t.Errorf("a minute later: got %v and %d pages, want another", err, w.dodo.count("mend"))
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"time"
 
 	"grantline/shared/clock"
 	"grantline/shared/event"
@@ -76,6 +77,10 @@ func (b *Biller) ChangeMethod(ctx context.Context, scope table.Scope, id string,
 	return fresh.Subscription, "", false, nil
 }
 
+// samePage is how long whoever asks again for a page is given the one there is: each costs
+// of the pace at which everybody is charged.
+const samePage = time.Minute
+
 // remandate has the gateway make a page, and remembers that it is open.
 func (b *Biller) remandate(ctx context.Context, scope table.Scope, g Mandates, s read, returnURL string) (Subscription, string, bool, error) {
 	if returnURL == "" {
@@ -83,6 +88,10 @@ func (b *Biller) remandate(ctx context.Context, scope table.Scope, g Mandates, s
 	}
 	if !validReturn(returnURL) {
 		return s.Subscription, "", false, malformed("dodo.returnUrl", "an http or https address of at most 500 characters")
+	}
+	if since := b.Clock.Now().Sub(s.AskedAt); len(s.Opening) > 0 && returnURL == s.ReturnURL && since >= 0 && since < samePage {
+		link, err := b.page(ctx, scope, s.Subscription)
+		return s.Subscription, link, false, err
 	}
 	page, err := b.mend(ctx, scope, g, s.Subscription, returnURL)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"grantline/shared/clock"
 	"grantline/shared/customer"
+	"grantline/shared/entitlement"
 	"grantline/shared/event"
 	"grantline/shared/fault"
 	"grantline/shared/table"
@@ -255,6 +256,9 @@ func (b *Biller) create(ctx context.Context, scope table.Scope, r SignUp, terms 
 			return read{}, false, err
 		}
 	} else {
+		if err := b.mayInvite(ctx, scope, r.Gateway, c); err != nil {
+			return read{}, false, err
+		}
 		s.ReturnURL, s.FirstCharge = r.Mandate.ReturnURL, !r.Mandate.Only && !terms.OnDemand
 		s.Inviting = now.Add(b.Lease)
 		s = s.wake(StepAwait, now.Add(handover), now)
@@ -283,6 +287,37 @@ func (b *Biller) unused(ctx context.Context, scope table.Scope, was Subscription
 		return err
 	}
 	return fault.New(fault.Conflict, "subscription_exists", "Money was taken under this id, and is given back; use another one.")
+}
+
+// mostOpenPages is how many sign-ups of one customer may wait for approval at once. Each is
+// looked at again for two weeks, at the pace at which everybody is charged.
+const mostOpenPages = 20
+
+// mayInvite says whether a customer may have another page to approve a mandate on.
+func (b *Biller) mayInvite(ctx context.Context, scope table.Scope, gateway string, c *customer.Customer) error {
+	var ids []string
+	for _, o := range c.Sources() {
+		if o.Kind == entitlement.KindSubscription && o.Provider == gateway && o.State == entitlement.OnHold {
+			ids = append(ids, o.Ref)
+		}
+	}
+	if len(ids) < mostOpenPages {
+		return nil
+	}
+	held, err := b.Held(ctx, scope, ids)
+	if err != nil {
+		return err
+	}
+	open := 0
+	for _, s := range held {
+		if s.State == StatePending {
+			open++
+		}
+	}
+	if open >= mostOpenPages {
+		return fault.New(fault.Conflict, "too_many_sign_ups", "%d sign-ups of this customer wait for approval; one of them has to be finished or cancelled.", open)
+	}
+	return nil
 }
 
 // withCard is the new subscription with what its card is to be made of.
