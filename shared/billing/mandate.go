@@ -337,9 +337,9 @@ func (b *Biller) noticed(ctx context.Context, scope table.Scope, id string) (boo
 		}
 		return true, b.awaitApproval(ctx, scope, g, s, m)
 	case s.changed(m):
-		return true, b.mended(ctx, scope, s, m)
+		return true, b.mended(ctx, scope, s.ID, m)
 	case m.State == MandateEnded && !s.Ending:
-		return true, b.mandateEnded(ctx, scope, s)
+		return true, b.mandateEnded(ctx, scope, s.ID)
 	}
 	return false, nil
 }

@@ -10,6 +10,7 @@ import (
 	"grantline/shared/billing"
 	"grantline/shared/event"
 	"grantline/shared/fault"
+	"grantline/shared/memory"
 )
 
 // refusing declines the named attempts, as declining does.
@@ -334,6 +335,37 @@ func TestThePageOfASignUpIsNoPageToChangeTheMethod(t *testing.T) {
 	}
 	_, _, _, err = w.biller.ChangeMethod(t.Context(), scope, "sub-1", nil, "")
 	wantFault(t, err, fault.Conflict, "subscription_cancelled")
+}
+
+// A notice comes once: what else happens at that moment must not swallow it.
+func TestANoticeOfAMandateIsNotLostToAnotherWrite(t *testing.T) {
+	t.Parallel()
+	for name, state := range map[string]billing.MandateState{"mended": billing.MandateActive, "ended": billing.MandateEnded} {
+		w := renewing(t, "usd")
+		w.dodo.fate = refusing(map[string]string{"1.1": "CARD_DECLINED"})
+		w.until(renews.Add(time.Hour))
+		w.dodo.set(func(m *mandate) { m.state, m.method = state, "pm_2" })
+		w.dodo.mail = nil
+		inside := false
+		w.tables.Fail = func(op memory.Op) (bool, error) {
+			if op.Method == "Commit" && !inside {
+				inside = true
+				w.change("sub-1", func(s *billing.Subscription) { s.AskedAt = w.clock.Now() })
+			}
+			return true, nil
+		}
+		looked, err := w.biller.LookAgain(t.Context(), scope, billing.Hint{Subscription: "sub-1"})
+		w.tables.Fail = nil
+		if !looked || err != nil || !inside {
+			t.Errorf("%s: got %v, %v; want it looked at", name, looked, err)
+		}
+		w.until(renews.Add(2 * time.Hour))
+		if name == "mended" {
+			w.wantKept("0.1", "1.2")
+		} else {
+			w.wantState(billing.StateCancelled)
+		}
+	}
 }
 
 // Having the page is not having used it: a card that was refused for good is not tried again.

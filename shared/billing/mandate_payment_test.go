@@ -27,10 +27,9 @@ func (g *dodo) Charge(ctx context.Context, order string, card billing.Card, text
 		g.wrongly("order %s was sent again at %v, though what became of it at %v was not known", order, c.at, at)
 	}
 	for other, at := range g.unanswered {
-		if g.told[other] {
-			continue
-		}
-		if is, ok := attempts()[order]; ok && attempts()[other][0] == is[0] && other != order && c.at.Sub(at) < 20*time.Hour {
+		is, ok := attempts()[order]
+		was, of := attempts()[other]
+		if ok && of && was[0] == is[0] && other != order && !g.told[other] && c.at.Sub(at) < 20*time.Hour {
 			g.wrongly("period %d was charged again %v after a charge without an answer, want a quiet period of 20 h at least", is[0], c.at.Sub(at))
 		}
 	}

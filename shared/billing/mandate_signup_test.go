@@ -196,6 +196,9 @@ func TestOfTwoSignUpsAtOnceOnlyOnePageIsEverSeen(t *testing.T) {
 		w.tables.Fail = nil
 		w.until(noon.Add(3 * time.Minute))
 		pages[w.asked(invitation("usd", false)).Link] = true
+		if got := w.dodo.count("invite"); got != 1 {
+			t.Fatalf("with the second at operation %d: got %d mandates asked for, want 1: the other is told to ask again", k, got)
+		}
 		if len(pages) != 1 || pages[""] {
 			t.Fatalf("with the second at operation %d: got pages %v, want one", k, pages)
 		}

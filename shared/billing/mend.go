@@ -23,10 +23,10 @@ func (b *Biller) awaitMending(ctx context.Context, scope table.Scope, s read, m 
 	switch m.State {
 	case MandateActive:
 		if s.changed(m) {
-			return b.mended(ctx, scope, s, m)
+			return b.mended(ctx, scope, s.ID, m)
 		}
 	case MandateEnded:
-		return b.mandateEnded(ctx, scope, s)
+		return b.mandateEnded(ctx, scope, s.ID)
 	case MandateOnHold:
 		next.OnHold = true
 	case MandatePending:
@@ -57,30 +57,43 @@ func (s Subscription) awaiting(now time.Time) Subscription {
 }
 
 // mended is told when the mandate can be charged again, by whatever means it has now.
-func (b *Biller) mended(ctx context.Context, scope table.Scope, s read, m Mandate) error {
-	next := s.recarded(b.Clock.Now())
-	next.Method, next.Opening, next.AskedAt = m.Method, nil, time.Time{}
-	if next.State == StateUnpaid || next.Step == StepAwait {
-		next = next.onward(b.Clock.Now())
-	}
-	e := event.Event{Type: event.PaymentMethodChanged}
-	if !next.NextDueAt.IsZero() && next.State == StatePastDue {
-		e.NextAttemptAt = &next.NextDueAt
-	}
-	return lost(b.tell(ctx, scope, s, next, e))
+func (b *Biller) mended(ctx context.Context, scope table.Scope, id string, m Mandate) error {
+	return b.again(ctx, func() error {
+		s, err := b.get(ctx, scope, id)
+		if err != nil || s.State == StateCancelled || !s.changed(m) {
+			return err
+		}
+		now := b.Clock.Now()
+		next := s.recarded(now)
+		next.Method, next.Opening, next.AskedAt = m.Method, nil, time.Time{}
+		if next.State == StateUnpaid || next.Step == StepAwait {
+			next = next.onward(now)
+		}
+		e := event.Event{Type: event.PaymentMethodChanged}
+		if !next.NextDueAt.IsZero() && next.State == StatePastDue {
+			e.NextAttemptAt = &next.NextDueAt
+		}
+		return b.tell(ctx, scope, s, next, e)
+	})
 }
 
 // mandateEnded takes a mandate's end for its customer's cancellation: what is paid for is
 // used up, and nothing more is charged.
-func (b *Biller) mandateEnded(ctx context.Context, scope table.Scope, s read) error {
-	now := b.Clock.Now()
-	next := s.cancelled(false, now.Add(b.Lease), now)
-	next.Spent = true
-	e := event.Event{Type: event.SubscriptionCancelled}
-	if next.Ending {
-		e = event.Event{Type: event.SubscriptionEnding, ExpiresAt: &next.PaidUntil}
-	}
-	return lost(b.tell(ctx, scope, s, next, e))
+func (b *Biller) mandateEnded(ctx context.Context, scope table.Scope, id string) error {
+	return b.again(ctx, func() error {
+		s, err := b.get(ctx, scope, id)
+		if err != nil || s.State == StateCancelled || s.Ending {
+			return err
+		}
+		now := b.Clock.Now()
+		next := s.cancelled(false, now.Add(b.Lease), now)
+		next.Spent = true
+		e := event.Event{Type: event.SubscriptionCancelled}
+		if next.Ending {
+			e = event.Event{Type: event.SubscriptionEnding, ExpiresAt: &next.PaidUntil}
+		}
+		return b.tell(ctx, scope, s, next, e)
+	})
 }
 
 // hold is what a look at a mandate before an attempt found: that it is on hold, and the page
@@ -149,7 +162,7 @@ func (b *Biller) ready(ctx context.Context, scope table.Scope, g Mandates, s rea
 		next.OnHold, next.Method, next.Opening, next.AskedAt = false, m.Method, nil, time.Time{}
 		return false, lost(b.commit(ctx, scope, s, next.wake(StepCharge, now, now), nil))
 	case MandateEnded:
-		return false, b.mandateEnded(ctx, scope, s)
+		return false, b.mandateEnded(ctx, scope, s.ID)
 	case MandatePending, MandateOnHold:
 	}
 	held := &hold{}
