@@ -231,3 +231,35 @@ func TestAPageThatWasJustMadeIsGivenAgain(t *testing.T) {
 		t.Errorf("a minute later: got %v and %d pages, want another", err, w.dodo.count("mend"))
 	}
 }
+
+// A plan without grace ends access with the decline, whatever the gateway calls it.
+func TestADeclineWithoutACodeEndsTheAccessOfAPlanWithoutGrace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, at("2026-03-10T13:10:00+09:00"))
+	w.subscribe(signUp("strict"))
+	w.gateway.lookup = true
+	w.gateway.fate = func(c call) fate {
+		w.gateway.declined[c.order] = billing.Outcome{Result: billing.Refused, Class: billing.Soft}
+		return fate{drop: true}
+	}
+	w.until(at(first).Add(time.Hour))
+	w.wantState(billing.StatePastDue)
+	w.wantAccess(false)
+}
+
+// A mandate is the customer's to keep: on hold it is no outage of the gateway's.
+func TestAMandateOnHoldGivesNoGraceThatThePlanDoesNot(t *testing.T) {
+	t.Parallel()
+	w := renewing(t, "usd-strict")
+	w.dodo.post = silent
+	w.dodo.set(func(m *mandate) { m.state = billing.MandateOnHold })
+	for _, after := range []time.Duration{time.Hour, days(5), days(12)} {
+		w.until(renews.Add(after))
+		w.wantState(billing.StatePastDue)
+		w.wantAccess(false)
+	}
+	w.dodo.mended("pm_2")
+	w.until(renews.Add(days(18)))
+	w.wantState(billing.StateActive)
+	w.wantAccess(true)
+}

@@ -113,7 +113,7 @@ type Subscription struct {
 	// Cards counts the means of payment that came after the first. An attempt under way was
 	// made with an older one than that, if its order says so.
 	Cards int `json:"cards,omitempty"`
-	// Waits says that the entitlement had ended before a new card or period: money comes first.
+	// Waits says that the entitlement has ended with a decline, and money comes first.
 	Waits bool `json:"waits,omitempty"`
 	// Returned says that the money of the running period was given back.
 	Returned bool `json:"returned,omitempty"`
@@ -275,6 +275,9 @@ const remindBefore = 24*time.Hour + 2*time.Minute
 // insufficientFunds are the codes that say that the account was empty and nothing else.
 var insufficientFunds = map[string]bool{"INSUFFICIENT_FUNDS": true}
 
+// ofMandate are the codes that say nothing about a card, and yet are the customer's to mend.
+var ofMandate = map[string]bool{MandateHeld: true, "SUBSCRIPTION_INACTIVE": true}
+
 // declined is the subscription after a definite decline of its attempt (the safe retry
 // policy: never after a hard decline, never after the same decline twice, at most four
 // attempts, none once the next period is due).
@@ -283,6 +286,8 @@ func (s Subscription) declined(code string, class Class, now time.Time) (Subscri
 	if class != Passing {
 		s.LastCode = code
 	}
+	// What says nothing about card or mandate, such as a gateway's outage, takes nothing away.
+	s.Waits = s.Waits || !s.Terms.Grace && (class != Passing || ofMandate[code])
 	s.Spent = class == Hard
 	if class != Hard && !same && !s.Ending {
 		if next, ok := s.retried(now); ok {
@@ -360,9 +365,6 @@ func (s Subscription) recarded(now time.Time) Subscription {
 // unblamed is the subscription with nothing known against what it is charged to next.
 // Access that a decline has ended does not come back by that: it waits for the money.
 func (s Subscription) unblamed() Subscription {
-	if s.State == StatePastDue && s.LastCode != "" && !s.Terms.Grace {
-		s.Waits = true
-	}
 	s.LastCode = ""
 	return s
 }
@@ -479,8 +481,7 @@ func (s Subscription) source(orderID string) entitlement.Source {
 		}
 	case StatePastDue:
 		e.State, e.WillRenew = entitlement.OnHold, true
-		// What says nothing about the card, such as a gateway's outage, takes nothing away.
-		if (s.Terms.Grace || s.LastCode == "") && !s.PaidUntil.IsZero() && !s.Waits && !s.Returned {
+		if !s.PaidUntil.IsZero() && !s.Waits && !s.Returned {
 			e.State, e.Open = entitlement.Grace, true
 		}
 	case StatePending:
