@@ -65,7 +65,8 @@ func (g *Gateway) Find(ctx context.Context, orderID string, want billing.Want) b
 		case mine:
 			found = append(found, g.sight(ctx, p, orderID, want))
 		case foreign:
-			if want.Payment == "" {
+			// One that only gave the mandate another card carries the metadata of its first order.
+			if want.Payment == "" || p.yes("is_update_payment_method") {
 				continue
 			}
 			fallthrough
