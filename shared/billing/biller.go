@@ -267,7 +267,7 @@ func minOf(a, b time.Time) time.Time {
 func (s Subscription) request(scope table.Scope, p customer.Profile) Request {
 	return Request{
 		OrderID: OrderID(scope, s.ID, s.Period, s.Attempt), CustomerKey: s.CustomerKey, Amount: s.Terms.Price, TaxFree: s.Terms.TaxFree,
-		Name: s.Terms.Name, Email: p.Email, Customer: p.Name,
+		Name: s.Terms.Name, Email: p.Email, Customer: p.Name, Round: s.Round,
 	}
 }
 

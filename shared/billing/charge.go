@@ -65,6 +65,7 @@ type Charge struct {
 	Final bool `json:"final,omitempty"`
 	// AbsentSince is since when look-ups have found no payment after the last send.
 	AbsentSince time.Time `json:"absentSince,omitzero"`
+	Round       int       `json:"round,omitempty"` // of one on demand: Request.Round
 	// LookAt, of one on demand, is when to look at it again; that of a period is looked at by
 	// its subscription.
 	LookAt time.Time `json:"lookAt,omitzero"`

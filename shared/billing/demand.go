@@ -153,7 +153,7 @@ func (b *Biller) sendDemand(ctx context.Context, scope table.Scope, s read, c Ch
 	}
 	request := Request{
 		OrderID: c.ID, CustomerKey: s.CustomerKey, Amount: money.Of(c.Amount, c.Currency), Name: cmp.Or(c.Name, s.Terms.Name),
-		Email: holder.Profile.Email, Customer: holder.Profile.Name,
+		Email: holder.Profile.Email, Customer: holder.Profile.Name, Round: c.Round,
 	}
 	l, err := b.write(ctx, gateway, scope, s.Subscription, request)
 	if err != nil {
@@ -222,7 +222,9 @@ func (c Charge) settledOnDemand(o Outcome, now time.Time) change {
 	case c.State == Void && now.Sub(c.DueAt) > demandWithin:
 		c = c.givenUp(now)
 	case c.State == Void:
-		c.LookAt = now.Add(pauseAfter(o))
+		if c.LookAt = now.Add(pauseAfter(o)); o.Misconfigured && o.Code != "" {
+			c.Round++
+		}
 		return change{Charge: c}
 	case !c.settled():
 		c.LookAt = c.nextLook(now)

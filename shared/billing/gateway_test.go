@@ -63,12 +63,14 @@ type gateway struct {
 	issue  func(nth int) (refused, dropped, lost bool)
 	find   func(nth int) bool
 	kill   func() // ends the caller's time
+	same   bool   // the same card again is the same billing key, whatever brought it
 	lookup bool   // a declined charge is found by its order
 	// before, if set, is what happens elsewhere before each call is looked at. forget fails
 	// where it returns true.
 	before func()
 	forget func(nth int) bool
 	picky  bool // Compose refuses a customer's e-mail
+	stores bool // a refusal for our mistake is kept under its key
 
 	mu       sync.Mutex
 	calls    []call
@@ -81,6 +83,8 @@ type gateway struct {
 	cards    map[string]billing.Card // by the registration's key
 	used     map[string]bool         // authKeys
 	wrong    []string                // what a caller must never do
+	mistakes map[string]bool         // refusals for our mistake, kept
+	bodies   map[string]string       // what was executed, by card and order
 
 	refund      func(nth int) fate // of a Refund; decline refuses it
 	refundCalls []billing.Refunding
@@ -104,7 +108,7 @@ func newGateway(c *movable) *gateway {
 	return &gateway{
 		clock: c, answers: map[string]answer{}, payments: map[string]answer{}, declined: map[string]billing.Outcome{},
 		cards: map[string]billing.Card{}, used: map[string]bool{}, kill: func() {},
-		refunds: map[string]billing.Refunded{}, returnedOf: map[string]int64{}, strays: map[string]billing.Payment{},
+		mistakes: map[string]bool{}, bodies: map[string]string{}, refunds: map[string]billing.Refunded{}, returnedOf: map[string]int64{}, strays: map[string]billing.Payment{},
 	}
 }
 
@@ -129,6 +133,9 @@ func (g *gateway) Issue(ctx context.Context, r billing.Registration) (billing.Ca
 			return billing.Card{}, fault.New(fault.Invalid, "payment_method_refused", "The card was refused.")
 		}
 		card = billing.Card{BillingKey: fmt.Sprintf("secret-billing-key-%d", len(g.cards)+1), CustomerKey: r.CustomerKey, Number: "1234****", Issuer: "61"}
+		if g.same {
+			card.BillingKey = "secret-billing-key-1"
+		}
 		g.cards[r.Key], g.used[r.AuthKey] = card, true
 	}
 	if lost {
@@ -140,13 +147,14 @@ func (g *gateway) Issue(ctx context.Context, r billing.Registration) (billing.Ca
 type body struct {
 	Order, CustomerKey, Name, Email, Customer string
 	Amount                                    int64
+	Round                                     int
 }
 
 func (g *gateway) Compose(r billing.Request) ([]byte, error) {
 	if g.picky && r.Email != "" && !strings.Contains(r.Email, "@") {
 		return nil, fault.New(fault.Invalid, "invalid_charge", "customerEmail should be an address.")
 	}
-	return json.Marshal(body{r.OrderID, r.CustomerKey, r.Name, r.Email, r.Customer, r.Amount.Units})
+	return json.Marshal(body{r.OrderID, r.CustomerKey, r.Name, r.Email, r.Customer, r.Amount.Units, r.Round})
 }
 
 func (g *gateway) Charge(ctx context.Context, order string, card billing.Card, text []byte) billing.Outcome {
@@ -158,8 +166,8 @@ func (g *gateway) Charge(ctx context.Context, order string, card billing.Card, t
 			continue
 		}
 		c.of++
-		_, executed := g.answers[before.card+"|"+order]
-		if executed && (before.body != c.body || before.card != c.card) {
+		kept, executed := g.bodies[before.card+"|"+order]
+		if executed && (kept != c.body || before.card != c.card) {
 			g.wrong = append(g.wrong, fmt.Sprintf("order %s sent with other bytes or another card", order))
 		}
 		if executed && c.at.Sub(before.at) > 14*24*time.Hour {
@@ -181,12 +189,19 @@ func (g *gateway) Charge(ctx context.Context, order string, card billing.Card, t
 	if f.kill {
 		defer g.kill()
 	}
+	var b body
+	_ = json.Unmarshal(text, &b)
+	identity := fmt.Sprintf("%s|%s|%d", c.card, c.order, b.Round)
+	f.ours = f.ours || g.mistakes[identity]
 	switch {
 	case f.drop || ctx.Err() != nil:
 		return unclear
 	case f.busy:
 		return billing.Outcome{Result: billing.NotMade, Code: "TOO_MANY_REQUESTS", Busy: true}
 	case f.ours:
+		if g.stores {
+			g.mistakes[identity] = true
+		}
 		return billing.Outcome{Result: billing.NotMade, Code: "UNAUTHORIZED_KEY", Misconfigured: true}
 	}
 	outcome := g.execute(c, text, f)
@@ -207,6 +222,7 @@ func (g *gateway) execute(c call, text []byte, f fate) billing.Outcome {
 	if _, ok := g.payments[c.order]; ok {
 		return billing.Outcome{Result: billing.Unclear, Code: "DUPLICATED_ORDER_ID"}
 	}
+	g.bodies[key] = string(text)
 	switch {
 	case f.decline != "":
 		class := f.class

@@ -24,6 +24,9 @@ func (b *Biller) close(ctx context.Context, scope table.Scope, s read, c *custom
 		if next = s.onward(now); next.Step == StepCharge {
 			next = s.wake(StepCharge, now.Add(pauseAfter(o)), now)
 		}
+		if o.Misconfigured && o.Code != "" {
+			next.Round++ // once it is mended, what was refused must not be repeated
+		}
 	}
 	orderItem, err := charge.item(item, scope)
 	if err != nil {

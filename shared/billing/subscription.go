@@ -103,6 +103,7 @@ type Subscription struct {
 	Step      Step      `json:"step,omitempty"`
 	WakeAt    time.Time `json:"wakeAt,omitzero"`
 	Tries     int       `json:"tries,omitempty"` // of the registration, so far
+	Round     int       `json:"round,omitempty"` // of the attempt to be made: Request.Round
 
 	// Ending is the customer's word that the paid period is the last.
 	Ending bool `json:"ending,omitempty"`
@@ -121,6 +122,9 @@ type Subscription struct {
 	Spent bool `json:"spent,omitempty"`
 
 	CustomerKey string `json:"customerKey,omitempty"`
+	// Proofs are the authKeys that were exchanged for a card, hashed, the newest last: one that
+	// comes again, from a page that is opened again, brings no old card back.
+	Proofs []string `json:"proofs,omitempty"`
 	// Opening is sealed: the authKey to be exchanged, or the page on which the customer
 	// approves or mends a mandate. It is gone once it was used.
 	Opening    []byte `json:"-"`
@@ -246,7 +250,7 @@ func (s Subscription) paid(now time.Time) (Subscription, event.Type) {
 // next goes on to the period after.
 func (s Subscription) next(now time.Time) Subscription {
 	s = s.unblamed()
-	s.Period, s.Attempt, s.Reminded, s.Hastened, s.Passed = s.Period+1, 1, 0, false, 0
+	s.Period, s.Attempt, s.Reminded, s.Hastened, s.Passed, s.Round = s.Period+1, 1, 0, false, 0, 0
 	s.NextDueAt = s.dueOf(s.Period)
 	return s.wake(StepCharge, s.NextDueAt, now)
 }
@@ -323,7 +327,7 @@ func (s Subscription) retried(now time.Time) (Subscription, bool) {
 			return s, false
 		}
 		if at.After(now) { // one that is late by more than the pause after it is passed over
-			s.Attempt, s.NextDueAt = attempt, at
+			s.Attempt, s.NextDueAt, s.Round = attempt, at, 0
 			return s.wake(StepRemind, at.Add(-remindBefore), now), true
 		}
 	}
@@ -419,7 +423,7 @@ func (s Subscription) revived(now time.Time) Subscription {
 		return s.hastened(now)
 	}
 	if _, ok := s.attemptOf(s.Period, s.Attempt+1); ok && !s.Hastened {
-		s.Attempt++
+		s.Attempt, s.Round = s.Attempt+1, 0
 		return s.hastened(now)
 	}
 	if next, ok := s.retried(now); ok {
