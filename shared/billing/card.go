@@ -5,6 +5,8 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"grantline/shared/clock"
@@ -50,6 +52,9 @@ func (b *Biller) ChangeMethod(ctx context.Context, scope table.Scope, id string,
 	if err := card.validate(); err != nil {
 		return s, "", false, err
 	}
+	if slices.Contains(is.Proofs, proofOf(scope, id, card.AuthKey)) {
+		return is.Subscription, "", false, nil
+	}
 	e, item, err := b.exchange(ctx, scope, is, *card)
 	if err != nil {
 		return s, "", false, err
@@ -80,6 +85,17 @@ func (b *Biller) ChangeMethod(ctx context.Context, scope table.Scope, id string,
 // samePage is how long whoever asks again for a page is given the one there is: each costs
 // of the pace at which everybody is charged.
 const samePage = time.Minute
+
+// mostProofs is how many authKeys are remembered: few, for every charge writes them.
+const mostProofs = 8
+
+// recardPrefix begins the ids of errands that exchange an authKey; its proof follows.
+const recardPrefix = "recard-"
+
+// proofOf names an authKey without showing it.
+func proofOf(scope table.Scope, id, authKey string) string {
+	return short(hash("recard", scope.String(), id, authKey))[:16]
+}
 
 // remandate has the gateway make a page, and remembers that it is open.
 func (b *Biller) remandate(ctx context.Context, scope table.Scope, g Mandates, s read, returnURL string) (Subscription, string, bool, error) {
@@ -122,8 +138,8 @@ func (b *Biller) remandate(ctx context.Context, scope table.Scope, g Mandates, s
 // gateway shows a billing key once, and whoever loses it gets it by asking the same again.
 func (b *Biller) exchange(ctx context.Context, scope table.Scope, s read, card NewCard) (errand, table.Item, error) {
 	e := errand{
-		ID: "recard-" + short(hash("recard", scope.String(), s.ID, card.AuthKey)), Kind: errandRecard, Gateway: s.Gateway,
-		Subscription: s.ID, CustomerKey: card.CustomerKey, WakeAt: b.Clock.Now().Add(handover),
+		ID: recardPrefix + proofOf(scope, s.ID, card.AuthKey), Kind: errandRecard, Gateway: s.Gateway, Subscription: s.ID,
+		CustomerKey: card.CustomerKey, WakeAt: b.Clock.Now().Add(handover),
 	}
 	var item table.Item
 	err := b.again(ctx, func() error {
@@ -197,11 +213,15 @@ func (b *Biller) recard(ctx context.Context, scope table.Scope, e errand, item t
 			if err != nil {
 				return err
 			}
-			parting, err := b.parting(scope, next, s.State)
+			parting, err := b.parting(scope, next, StateCancelled)
 			if err != nil {
 				return err
 			}
 			return b.Tables.Commit(ctx, append(parting, done)...)
+		}
+		proof := strings.TrimPrefix(e.ID, recardPrefix)
+		if slices.Contains(s.Proofs, proof) {
+			return b.Tables.Commit(ctx, done)
 		}
 		old, err := b.card(ctx, scope, s.Subscription)
 		if err != nil {
@@ -210,7 +230,8 @@ func (b *Biller) recard(ctx context.Context, scope table.Scope, e errand, item t
 		if subtle.ConstantTimeCompare(old, []byte(card.BillingKey)) == 1 {
 			return b.Tables.Commit(ctx, done)
 		}
-		parting, err := b.parting(scope, s.Subscription, s.State)
+		// What was sent with the old card may have to be sent again.
+		parting, err := b.parting(scope, s.Subscription, StateActive)
 		if err != nil {
 			return err
 		}
@@ -219,6 +240,7 @@ func (b *Biller) recard(ctx context.Context, scope table.Scope, e errand, item t
 		if err != nil {
 			return err
 		}
+		next.Proofs = append(slices.Clone(s.Proofs[max(0, len(s.Proofs)-mostProofs+1):]), proof)
 		told := event.Event{Type: event.PaymentMethodChanged}
 		if next.State == StatePastDue && !next.NextDueAt.IsZero() {
 			told.NextAttemptAt = &next.NextDueAt

@@ -195,6 +195,25 @@ func TestANewCardHasItsTurnAfterAnAttemptThatWasUnderWay(t *testing.T) {
 	}
 }
 
+func TestTheOldCardIsKeptForWhatWasSentWithIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, noon)
+	w.gateway.fate = func(c call) fate { return fate{drop: c.of < 4} }
+	w.subscribe(signUp("monthly"))
+	w.until(noon.Add(time.Minute))
+	_, _, err := w.recard("new")
+	must(t, err)
+	w.until(noon.Add(71 * time.Hour))
+	w.wantCards("1", "1", "1", "1")
+	if got := w.gateway.forgotten; len(got) != 0 {
+		t.Errorf("forgotten within 72 hours: got %v, want none", got)
+	}
+	w.wantState(billing.StateActive)
+	w.until(noon.Add(days(4)))
+	w.finished()
+	w.sound("sub-1")
+}
+
 func TestANewCardIsIssuedOnceWhoeverHearsOfIt(t *testing.T) {
 	t.Parallel()
 	for _, lost := range []bool{false, true} {
@@ -266,21 +285,42 @@ func TestARefusedCardChangesNothing(t *testing.T) {
 	}
 }
 
-// The customer goes back to the card before: it is not forgotten, though it was to be.
+// The customer goes back to the card before, which was to be forgotten; the gateway may call
+// it as it did then.
 func TestACardInUseIsNeverForgotten(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, noon)
 	w.subscribe(signUp("monthly"))
-	for n, key := range []string{"a", "b", "a"} {
+	for n, key := range []string{"a", "b"} {
 		w.until(noon.Add(days(n + 1)))
+		w.gateway.same = key == "b"
 		_, _, err := w.recard(key)
 		must(t, err)
 	}
 	w.until(due.Add(days(1)))
-	w.wantCards("1", "2")
-	if got, want := w.gateway.forgotten, []string{"secret-billing-key-1", "secret-billing-key-3"}; !slices.Equal(got, want) {
+	w.wantCards("1", "1")
+	if got, want := w.gateway.forgotten, []string{"secret-billing-key-2"}; !slices.Equal(got, want) {
 		t.Errorf("forgotten: got %v, want %v", got, want)
 	}
+	w.finished()
+	w.sound("sub-1")
+}
+
+// The page that the gateway sent the customer back to is opened again, weeks later.
+func TestAnAuthKeyThatComesAgainBringsNoOldCardBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, noon)
+	w.subscribe(signUp("monthly"))
+	for n, key := range []string{"a", "b", "a", "", "b"} { // "" is that of the sign-up
+		w.until(noon.Add(days(n + 1)))
+		s, waiting, err := w.recard(key)
+		if err != nil || waiting || s.Cards != min(n+1, 2) {
+			t.Errorf("%q: got card %d, waiting %v, %v, want the newest to stay", key, s.Cards, waiting, err)
+		}
+	}
+	w.wantHas(event.PaymentMethodChanged, 2)
+	w.until(due.Add(days(1)))
+	w.wantCards("1", "3")
 	w.finished()
 	w.sound("sub-1")
 }

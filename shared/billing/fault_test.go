@@ -199,7 +199,7 @@ func TestAnyRegistrationCallMayBeLostAndOneCardIsIssued(t *testing.T) {
 func TestMoneyIsTakenOnceThroughBadMonths(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(40) {
-		w := badMonths(t, seed)
+		w := badMonths(t, seed, nil)
 		w.sound("sub-1")
 		s := w.subscription("sub-1")
 		taken := len(w.gateway.taken())
@@ -212,7 +212,8 @@ func TestMoneyIsTakenOnceThroughBadMonths(t *testing.T) {
 	}
 }
 
-func badMonths(t testing.TB, seed uint64) *world {
+// badMonths has act, if it is given, come in at random instants, within others too.
+func badMonths(t testing.TB, seed uint64, act func(w *world, dice *rand.Rand)) *world {
 	start := noon.Add(time.Duration(seed%720) * time.Hour)
 	w := newWorld(t, start)
 	dice := rand.New(rand.NewPCG(seed, 7))
@@ -229,6 +230,10 @@ func badMonths(t testing.TB, seed uint64) *world {
 			for range dice.IntN(3) {
 				w.meanwhile++
 				_ = w.biller.Work(w.Context(), scope, "sub-1")
+			}
+			if act != nil && dice.IntN(6) == 0 {
+				w.meanwhile++
+				act(w, dice)
 			}
 			inside = false
 		}
@@ -250,6 +255,13 @@ func badMonths(t testing.TB, seed uint64) *world {
 	}
 	w.gateway.lookup = seed%3 == 0
 	w.gateway.find = func(int) bool { return bad && dice.IntN(4) == 0 }
+	w.gateway.forget = func(int) bool { return bad && dice.IntN(4) == 0 }
+	w.gateway.refund = func(int) fate {
+		if !bad || dice.IntN(2) == 0 {
+			return fate{}
+		}
+		return []fate{{drop: true}, {lose: true}, {kill: true}, {busy: true}, {ours: true}, {decline: "NOT_CANCELABLE"}}[dice.IntN(6)]
+	}
 	w.gateway.issue = func(int) (bool, bool, bool) { return false, bad && dice.IntN(4) == 0, bad && dice.IntN(4) == 0 }
 	w.gateway.fate = func(c call) fate {
 		fates := []fate{
@@ -270,6 +282,11 @@ func badMonths(t testing.TB, seed uint64) *world {
 			{decline: "B"},
 			{decline: "B", lose: true},
 			{decline: "C", class: billing.Passing},
+			{decline: "X", class: billing.Hard},
+			{decline: "X", class: billing.Hard, lose: true},
+		}
+		if act == nil {
+			fates = fates[:len(fates)-2] // nobody would bring another card
 		}
 		if !bad || dice.IntN(2) == 0 {
 			return fate{}
@@ -287,6 +304,10 @@ func badMonths(t testing.TB, seed uint64) *world {
 		if try == 50 {
 			t.Fatalf("seed %d: Subscribe: got %v fifty times", seed, err)
 		}
+	}
+	for end := start.Add(days(45)); act != nil && w.clock.Now().Before(end); {
+		w.until(w.clock.Now().Add(time.Duration(1+dice.IntN(60*48)) * time.Minute))
+		act(w, dice)
 	}
 	w.until(start.Add(days(45)))
 	bad = false // and then a few quiet days, without which nothing could be settled

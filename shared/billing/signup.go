@@ -326,7 +326,7 @@ func (b *Biller) withCard(ctx context.Context, scope table.Scope, s Subscription
 		return s, err
 	}
 	now := b.Clock.Now()
-	s.CustomerKey = card.CustomerKey
+	s.CustomerKey, s.Proofs = card.CustomerKey, []string{proofOf(scope, s.ID, card.AuthKey)}
 	if !s.Terms.OnDemand {
 		s.NextDueAt = s.dueOf(0)
 	}
