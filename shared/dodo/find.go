@@ -270,7 +270,7 @@ func paymentOf(p object, amount int64, currency string) billing.Payment {
 		Key:        p.id("payment_id"),
 		Card:       masked(p.text("card_last_four")),
 		Issuer:     p.text("card_network"),
-		ReceiptURL: p.text("invoice_url"),
+		ReceiptURL: followable(p.text("invoice_url")),
 		ApprovedAt: p.at("created_at"),
 		Amount:     amount,
 		Currency:   currency,
@@ -290,6 +290,16 @@ func returned(p object) int64 {
 		}
 	}
 	return all
+}
+
+// followable passes the address of a page: customers are shown it, and whatever else they
+// could be made to follow is dropped.
+func followable(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || !printable(address) {
+		return ""
+	}
+	return address
 }
 
 // masked shows the last four digits of a card, and nothing else that stands where they

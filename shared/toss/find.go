@@ -78,7 +78,7 @@ func paymentOf(p object) billing.Payment {
 		Card:        masked(card.text("number")),
 		Issuer:      card.text("issuerCode"),
 		Approval:    card.text("approveNo"),
-		ReceiptURL:  p.object("receipt").text("url"),
+		ReceiptURL:  followable(p.object("receipt").text("url")),
 		Amount:      amount,
 		Currency:    p.text("currency"),
 		VAT:         vat,
@@ -91,6 +91,16 @@ func paymentOf(p object) billing.Payment {
 		payment.ApprovedAt = at.UTC()
 	}
 	return payment
+}
+
+// followable passes the address of a page: customers are shown it, and whatever else they
+// could be made to follow is dropped.
+func followable(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || !printable(address) {
+		return ""
+	}
+	return address
 }
 
 // masked passes a card's number only with its digits hidden; a whole one is not ours to
