@@ -1,0 +1,83 @@
+package billing_test
+
+import (
+	"testing"
+	"time"
+
+	"grantline/shared/billing"
+	"grantline/shared/event"
+)
+
+// An attempt that could not be made until the very instant at which the next period is due
+// is not made any more: that period is.
+func TestAtTheInstantOfTheNextPeriodTheOneBeforeIsOver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, noon)
+	w.subscribe(signUp("weekly"))
+	weekly := at("2026-03-17T12:00:00+09:00")
+	w.until(weekly.Add(-time.Minute))
+	w.clock.set(weekly.Add(days(7)))
+	for range 3 {
+		must(t, w.work("sub-1"))
+	}
+	if sent := w.gateway.sent(); len(sent) != 2 {
+		t.Fatalf("charges sent: got %d, want 2", len(sent))
+	}
+	if period, _ := attemptOf("sub-1", w.gateway.sent()[1].order); period != 2 {
+		t.Errorf("charged: got period %d, want 2", period)
+	}
+	w.until(weekly.Add(days(8)))
+	w.sound("sub-1")
+}
+
+// What a subscription went through in one period is forgotten with the next.
+func TestARevivedSubscriptionIsAsAnyOtherOnceItIsPaid(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, noon)
+	script := declining(map[string]string{"1.1": "!X", "2.1": "A"})
+	w.gateway.fate = func(c call) fate {
+		if c.order == "order-1" {
+			return fate{}
+		}
+		return script(c)
+	}
+	w.subscribe(signUp("monthly"))
+	w.until(due.Add(days(1)))
+	_, _, err := w.recard("new")
+	must(t, err)
+	_, err = w.demand("order-1", 100) // nothing is known against the new card
+	must(t, err)
+	w.wantHas(event.ChargePaid, 1)
+	next := at("2026-05-10T12:00:00+09:00")
+	w.until(next.Add(time.Hour))
+	w.wantState(billing.StatePastDue)
+	w.wantAccess(true) // of grace
+	_, _, err = w.recard("newer")
+	must(t, err)
+	w.wantState(billing.StateActive)
+	w.wantCards("1", "1", "2", "2", "2", "3")
+	w.until(next.Add(days(5)))
+	w.sound("sub-1")
+}
+
+func TestADeclineAfterACancellationEndsItAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, recarded := range []bool{false, true} {
+		w := renewal(t, "monthly")
+		w.gateway.lookup = true
+		w.gateway.fate = once(fate{decline: "A", lose: true})
+		w.until(due.Add(time.Minute))
+		_, err := w.cancel(false)
+		must(t, err)
+		w.wantAccess(true)
+		if recarded {
+			_, _, err := w.recard("new")
+			must(t, err)
+		}
+		w.until(due.Add(5 * time.Minute))
+		w.wantState(billing.StateCancelled)
+		w.wantAccess(false)
+		w.wantHas(event.DunningReminder, 0)
+		w.ending()
+	}
+}
