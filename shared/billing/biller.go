@@ -152,6 +152,13 @@ func (b *Biller) commit(ctx context.Context, scope table.Scope, was read, next S
 		more = append(more, parting...)
 		next.BillingKey = nil
 	}
+	if next.State == StateCancelled && was.Step == StepRegister && len(was.Opening) > 0 && next.Refusal == "" {
+		unclaimed, err := b.unclaimed(scope, was.Subscription)
+		if err != nil {
+			return err
+		}
+		more = append(more, unclaimed)
+	}
 	item, err := next.item(was.item, scope, b.Shards)
 	if err != nil {
 		return err

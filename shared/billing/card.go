@@ -179,6 +179,15 @@ func (b *Biller) exchange(ctx context.Context, scope table.Scope, s read, card N
 	return e, item, err
 }
 
+// unclaimed is the write by which the card of a sign-up that was cancelled while it was being
+// registered is found out, and forgotten as that of any other that has ended.
+func (b *Biller) unclaimed(scope table.Scope, s Subscription) (table.Write, error) {
+	return errand{
+		ID: recardPrefix + "unclaimed-" + s.ID, Kind: errandRecard, Gateway: s.Gateway, Subscription: s.ID,
+		CustomerKey: s.CustomerKey, WakeAt: b.Clock.Now().Add(b.Lease), Sealed: s.Opening,
+	}.put(table.Item{}, scope, b.Shards)
+}
+
 // recard exchanges the authKey and gives the subscription its card; both happen once
 // however often it is done. fault.Invalid means that the gateway refused, and nothing is
 // left of it.
@@ -281,8 +290,10 @@ func (b *Biller) uncard(ctx context.Context, scope table.Scope, s Subscription, 
 func (b *Biller) tendRecard(ctx context.Context, scope table.Scope, e errand, item table.Item) error {
 	err := b.recard(ctx, scope, e, item)
 	switch {
-	case err == nil, errors.Is(err, fault.NotFound):
+	case err == nil:
 		return nil
+	case errors.Is(err, fault.NotFound):
+		return lost(b.Tables.Commit(ctx, table.Removed(item)))
 	case errors.Is(err, fault.Invalid):
 		b.Log.InfoContext(ctx, "new card refused", "subscription", e.Subscription, "code", fault.Code(err))
 		return nil

@@ -305,10 +305,7 @@ func (s Subscription) declined(code string, class Class, now time.Time) (Subscri
 // outdated is the subscription after a decline, by which it would be next, of a card that
 // another had replaced while the attempt was under way: what is open is tried on that one.
 func (s Subscription) outdated(next Subscription, told event.Type, now time.Time) (Subscription, event.Type) {
-	switch {
-	case s.Ending:
-		return next, told
-	case next.State == StatePastDue:
+	if next.State == StatePastDue {
 		return next.retaken(now), event.ChargeDeclined
 	}
 	taken := s.sleep()
