@@ -338,7 +338,7 @@ func (b *Biller) noticed(ctx context.Context, scope table.Scope, id string) (boo
 		return true, b.awaitApproval(ctx, scope, g, s, m)
 	case s.changed(m):
 		return true, b.mended(ctx, scope, s.ID, m)
-	case m.State == MandateEnded && !s.Ending:
+	case m.State == MandateEnded:
 		return true, b.mandateEnded(ctx, scope, s.ID)
 	}
 	return false, nil

@@ -164,11 +164,11 @@ func TestAMendedMandateIsTriedAtOnce(t *testing.T) {
 				w.dodo.holds, w.dodo.post = true, post
 				w.dodo.fate = refusing(map[string]string{"1.1": "INSUFFICIENT_FUNDS"})
 				w.until(at)
-				w.dodo.mended("pm_2")
-				within := 2 * time.Minute
+				method, within := "pm_2", 2*time.Minute
 				if post != nil {
-					within = 12*time.Hour + 2*time.Minute
+					method, within = "pm_1", 12*time.Hour+2*time.Minute // the same card, with which all is well again
 				}
+				w.dodo.mended(method)
 				w.until(at.Add(within))
 				sent := w.dodo.sent()
 				if len(sent) != 2 || sent[1].at.Before(at) {
@@ -294,47 +294,18 @@ func TestAMandateOnHoldThatEndsIsOver(t *testing.T) {
 	}
 }
 
-func TestChangingTheMethodOfAMandateAnswersAPage(t *testing.T) {
+func TestAGatewayThatNamesNoMethodSaysNothingOfIt(t *testing.T) {
 	t.Parallel()
-	w := subscribed(t, "usd")
-	_, link, waiting, err := w.biller.ChangeMethod(t.Context(), scope, "sub-1", nil, "")
-	if err != nil || waiting || !strings.Contains(link, "secret-mend-") {
-		t.Errorf("ChangeMethod: got page %q, waiting %v, %v", link, waiting, err)
-	}
-	if got := w.dodo.returnURLs; !slices.Equal(got, []string{"https://app.example/back"}) {
-		t.Errorf("return address: got %v, want that of the sign-up", got)
-	}
-	for _, address := range []string{"ftp://app.example", "https://" + strings.Repeat("a", 500), "app"} {
-		_, _, _, err := w.biller.ChangeMethod(t.Context(), scope, "sub-1", nil, address)
-		wantFault(t, err, fault.Malformed, "invalid_request")
-	}
-	if _, _, _, err := w.biller.ChangeMethod(t.Context(), scope, "sub-1", &billing.NewCard{AuthKey: "a", CustomerKey: "bb"}, ""); !isFault(err, fault.Malformed) {
-		t.Errorf("with a card: got %v, want it malformed", err)
-	}
-	w.until(noon.Add(2 * time.Hour))
-	w.dodo.mended("pm_2")
-	w.until(noon.Add(3 * time.Hour))
-	if got := w.subscription("sub-1").Method; got != "pm_2" {
-		t.Errorf("method: got %q, want the new one", got)
-	}
-	if got := len(w.dodo.sent()); got != 0 {
-		t.Errorf("charges: got %d, want none for a new means of payment", got)
+	w := renewing(t, "usd")
+	w.dodo.fate = refusing(map[string]string{"1.1": "CARD_DECLINED", "1.2": "CARD_DECLINED"})
+	w.dodo.set(func(m *mandate) { m.method = "" })
+	w.until(renews.Add(days(29)))
+	w.wantState(billing.StateUnpaid) // the same decline twice
+	w.wantSent("1.1 04-10T03:02", "1.2 04-13T03:02")
+	if got := w.has(event.PaymentMethodChanged); got != 0 {
+		t.Errorf("changes told: got %d, want none", got)
 	}
 	w.sound()
-}
-
-func TestThePageOfASignUpIsNoPageToChangeTheMethod(t *testing.T) {
-	t.Parallel()
-	w := newAbroad(t, noon)
-	w.asked(invitation("usd", true))
-	_, _, _, err := w.biller.ChangeMethod(t.Context(), scope, "sub-1", nil, "")
-	wantFault(t, err, fault.Conflict, "not_ready")
-	w.until(noon.Add(time.Hour))
-	if _, err := w.biller.Cancel(t.Context(), scope, "sub-1", true); err != nil {
-		t.Fatal(err)
-	}
-	_, _, _, err = w.biller.ChangeMethod(t.Context(), scope, "sub-1", nil, "")
-	wantFault(t, err, fault.Conflict, "subscription_cancelled")
 }
 
 // A notice comes once: what else happens at that moment must not swallow it.
@@ -393,6 +364,9 @@ func TestAPageThatWasNotUsedBringsNothingForward(t *testing.T) {
 			w.until(thirdDay.Add(-time.Hour))
 			w.wantState(c.state)
 			w.wantSent("1.1 04-10T03:02")
+			if got := w.dodo.count("look"); got > 40 {
+				t.Errorf("looks in three days: got %d, want 40 at most", got)
+			}
 			if got := w.has(event.PaymentMethodChanged); got != 0 {
 				t.Errorf("changes told: got %d, want none", got)
 			}
@@ -418,7 +392,11 @@ func TestANewMethodIsTriedBeforeTheNextAttemptWouldHaveCome(t *testing.T) {
 						t.Fatal(err)
 					}
 					w.until(renews.Add(3 * time.Hour))
-					w.dodo.mended("pm_2")
+					method := "pm_2"
+					if holds {
+						method = "pm_1" // mended, and nothing else
+					}
+					w.dodo.mended(method)
 					w.until(renews.Add(5 * time.Hour))
 					if got := len(w.dodo.sent()); got != 2 {
 						t.Fatalf("charges within two hours: got %d, want 2", got)
@@ -437,19 +415,6 @@ func TestANewMethodIsTriedBeforeTheNextAttemptWouldHaveCome(t *testing.T) {
 				})
 			}
 		}
-	}
-}
-
-func TestTwoRetriesOfOneCustomerAreNotMadeAtOnce(t *testing.T) {
-	t.Parallel()
-	w := renewing(t, "usd")
-	other := invitation("usd", false)
-	other.ID = "sub-2"
-	w.asked(other)
-	w.dodo.approve()
-	w.until(renews.Add(days(2)))
-	if got := w.subscription("sub-2").State; got != billing.StateActive {
-		t.Errorf("the other: got %s, want active", got)
 	}
 }
 

@@ -85,6 +85,104 @@ func badMonthsAbroad(t testing.TB, seed uint64) *abroad {
 	return w
 }
 
+// Every operation on the tables between the invitation and the activation may fail.
+func TestAnyOperationOfASignUpMayFailAndMoneyIsTakenOnce(t *testing.T) {
+	t.Parallel()
+	signUp := func(fail func(*abroad)) *abroad {
+		w := newAbroad(t, noon)
+		if fail != nil {
+			fail(w)
+		}
+		for try := 0; ; try++ {
+			err := w.invoke(func(ctx context.Context) error {
+				_, err := w.biller.Subscribe(ctx, scope, invitation("usd", false))
+				return err
+			})
+			if err == nil {
+				break
+			}
+			if try == 5 {
+				t.Fatalf("Subscribe: got %v", err)
+			}
+			w.until(w.clock.Now().Add(3 * time.Minute))
+		}
+		w.dodo.approve("CARD_DECLINED")
+		w.until(noon.Add(days(2)))
+		return w
+	}
+	all := 0
+	signUp(func(w *abroad) { w.tables.Fail = func(memory.Op) (bool, error) { all++; return true, nil } }).sound()
+	for k := 1; k <= all; k++ {
+		for _, done := range []bool{false, true} {
+			w := signUp(func(w *abroad) { failing(k, done)(w.world) })
+			w.tables.Fail = nil
+			w.wantState(billing.StateActive)
+			w.wantKept("0.1")
+			if w.sound(); t.Failed() {
+				t.Fatalf("with operation %d of %d failing, done %v", k, all, done)
+			}
+		}
+	}
+}
+
+// A sign-up is given up, and at any point of it something fails: what its page took before
+// or takes after is given back, or is the first period's.
+func TestAnyOperationOfGivingUpASignUpMayFail(t *testing.T) {
+	t.Parallel()
+	for name, act := range map[string]func(*abroad){
+		"paid before": func(w *abroad) {
+			w.dodo.post = silent
+			w.until(noon.Add(time.Minute))
+			w.dodo.approve()
+			w.clock.set(noon.Add(2 * time.Minute))
+			w.dodo.set(func(m *mandate) { m.state = billing.MandateEnded })
+		},
+		"paid at that moment": func(w *abroad) { w.until(noon.Add(14 * 24 * time.Hour)) },
+	} {
+		giveUp := func(fail func(memory.Op) (bool, error)) *abroad {
+			w := newAbroad(t, noon)
+			w.asked(invitation("usd", false))
+			act(w)
+			w.tables.Fail = fail
+			for calls := w.dodo.count("find"); w.dodo.count("find") == calls && w.clock.Now().Before(noon.Add(days(16))); {
+				w.tables.Fail = nil
+				next := w.subscription("sub-1").WakeAt
+				if w.tables.Fail = fail; !next.After(w.clock.Now()) {
+					next = w.clock.Now().Add(time.Minute)
+				}
+				w.until(next)
+			}
+			w.dodo.approve() // if it still can be
+			w.until(w.clock.Now().Add(days(5)))
+			w.tables.Fail = nil
+			return w
+		}
+		all := 0
+		giveUp(func(memory.Op) (bool, error) { all++; return true, nil })
+		for k := 1; k <= all; k++ {
+			for _, done := range []bool{false, true} {
+				n := 0
+				w := giveUp(func(memory.Op) (bool, error) {
+					if n++; n == k {
+						return done, broken()
+					}
+					return true, nil
+				})
+				want := 0
+				if w.subscription("sub-1").State == billing.StateActive {
+					want = 1
+				}
+				if got := len(w.dodo.kept()); got != want || len(w.dodo.sent()) > 0 {
+					t.Errorf("kept %d payments of a subscription that is %s, and sent %d charges", got, w.subscription("sub-1").State, len(w.dodo.sent()))
+				}
+				if w.sound(); t.Failed() {
+					t.Fatalf("%s, with operation %d of %d failing, done %v", name, k, all, done)
+				}
+			}
+		}
+	}
+}
+
 // chaos lets one operation in so many go wrong while it is bad.
 func (w *abroad) chaos(dice *rand.Rand, often int, bad *bool) {
 	inside := false

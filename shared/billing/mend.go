@@ -66,9 +66,6 @@ func (b *Biller) mended(ctx context.Context, scope table.Scope, id string, m Man
 		now := b.Clock.Now()
 		next := s.recarded(now)
 		next.Method, next.Opening, next.AskedAt = m.Method, nil, time.Time{}
-		if next.State == StateUnpaid || next.Step == StepAwait {
-			next = next.onward(now)
-		}
 		e := event.Event{Type: event.PaymentMethodChanged}
 		if !next.NextDueAt.IsZero() && next.State == StatePastDue {
 			e.NextAttemptAt = &next.NextDueAt
