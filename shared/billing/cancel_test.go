@@ -9,6 +9,8 @@ import (
 	"grantline/shared/billing"
 	"grantline/shared/event"
 	"grantline/shared/fault"
+	"grantline/shared/memory"
+	"grantline/shared/table"
 )
 
 // ending finishes what is under way and checks that a subscription is over: nothing is
@@ -176,6 +178,37 @@ func TestNothingIsSentOnceACancellationWasAnswered(t *testing.T) {
 			w.gateway.fate = nil
 			w.ending()
 		})
+	}
+}
+
+// A worker that had read the subscription before the word claims the attempt after it, and
+// is killed before it looks again: its order does not stay open for ever.
+func TestAClaimThatIsLeftBehindTheWordIsSettled(t *testing.T) {
+	t.Parallel()
+	for _, atOnce := range []bool{false, true} {
+		w := renewal(t, "monthly")
+		w.clock.set(due)
+		claimed := false
+		w.tables.Fail = func(op memory.Op) (bool, error) {
+			if claimed || op.Method != "Commit" || !op.Touches(table.Orders) {
+				return true, nil
+			}
+			claimed = true
+			_, err := w.biller.Cancel(t.Context(), scope, "sub-1", atOnce)
+			must(t, err)
+			must(t, w.biller.Work(t.Context(), scope, "sub-1")) // which sees no claim yet
+			w.gateway.mu.Lock()
+			defer w.gateway.mu.Unlock()
+			w.gateway.kill()
+			return true, broken()
+		}
+		_ = w.work("sub-1")
+		w.tables.Fail = nil
+		w.until(due.Add(days(1)))
+		if o := w.order(1, 1); o.State != billing.Void || len(o.Sealed) > 0 {
+			t.Errorf("at once %v: got %s with %d bytes kept, want void and none", atOnce, o.State, len(o.Sealed))
+		}
+		w.ending()
 	}
 }
 
