@@ -144,6 +144,25 @@ func TestACertainAbsenceAfterTheQuietPeriodGoesOnByTheSchedule(t *testing.T) {
 	w.sound()
 }
 
+// The first answer after a long outage may be of a list that lags.
+func TestAbsenceIsBelievedWhenItIsFoundTwice(t *testing.T) {
+	t.Parallel()
+	w := renewing(t, "usd")
+	w.dodo.fate = of("1.1", fate{drop: true})
+	up := renews.Add(28 * time.Hour)
+	w.dodo.find = func(int) bool { return w.clock.Now().Before(up) }
+	w.until(up)
+	before := w.dodo.count("find")
+	for w.order(1, 1).State == billing.Unknown && w.clock.Now().Before(renews.Add(days(3))) {
+		w.until(w.clock.Now().Add(time.Minute))
+	}
+	if o := w.order(1, 1); o.State != billing.Declined || w.dodo.count("find") < before+2 {
+		t.Errorf("got %s after %d looks that found nothing, want it declined after two", o.State, w.dodo.count("find")-before)
+	}
+	w.until(renews.Add(days(5)))
+	w.sound()
+}
+
 // A list that cannot be read says nothing.
 func TestNoDeclineComesOfSilence(t *testing.T) {
 	t.Parallel()

@@ -188,7 +188,7 @@ func (g *dodo) Refund(ctx context.Context, r billing.Refunding) billing.Refunded
 	}
 	left, amount := t.amount, r.Amount.Units
 	for _, was := range g.repaid {
-		if was.payment == t.key && !was.failed {
+		if was.payment == t.key && !was.failed && !was.at.After(g.clock.Now()) {
 			left -= was.amount
 		}
 		if was.key == r.Key && !was.failed {
@@ -201,14 +201,14 @@ func (g *dodo) Refund(ctx context.Context, r billing.Refunding) billing.Refunded
 	if amount > left || left == 0 || f.decline != "" {
 		return billing.Refunded{Result: billing.Refused, Code: "REFUND_AMOUNT_EXCEEDS_PAID_AMOUNT"}
 	}
-	now := g.clock.Now()
+	now := g.clock.Now().Add(f.late)
 	back := &repayment{key: r.Key, payment: t.key, order: t.order, amount: amount, at: now, decided: now.Add(g.slow)}
 	g.repaid = append(g.repaid, back)
 	g.tell(back.decided, billing.Hint{Order: t.order, Payment: t.key, Returned: true})
 	if f.kill {
 		g.kill()
 	}
-	if f.lose || f.kill || f.fail {
+	if f.lose || f.kill || f.fail || f.late > 0 {
 		return billing.Refunded{Result: billing.Unclear}
 	}
 	return g.stands(back)
@@ -233,7 +233,7 @@ func (g *dodo) FindRefund(ctx context.Context, r billing.Refunding) billing.Refu
 		return billing.Refunded{Result: billing.Unclear}
 	}
 	for _, was := range g.repaid {
-		if was.key == r.Key {
+		if was.key == r.Key && !was.at.After(g.clock.Now()) {
 			return g.stands(was)
 		}
 	}
