@@ -56,9 +56,13 @@ func (b *Biller) invite(ctx context.Context, scope table.Scope, g Mandates, s re
 			return Created{}, err
 		}
 	}
+	holder, err := b.owner(ctx, scope, s.Subscription)
+	if err != nil {
+		return Created{}, err
+	}
 	invitation := Invitation{
 		Subscription: s.ID, Price: s.Terms.Price, Product: s.Terms.Product, Name: s.Terms.Name,
-		Customer: m.Payer, Address: m.Address, ReturnURL: m.ReturnURL,
+		Customer: m.of(holder.Profile), Address: m.Address, ReturnURL: m.ReturnURL,
 	}
 	if s.FirstCharge {
 		invitation.OrderID = OrderID(scope, s.ID, 0, 1)

@@ -1,6 +1,7 @@
 package billing
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base32"
@@ -113,16 +114,26 @@ func (m NewMandate) validate() error {
 	}
 	at := strings.LastIndexByte(m.Payer.Email, '@')
 	switch {
-	case m.Payer.ID == "" && (at < 1 || at == len(m.Payer.Email)-1 || strings.ContainsAny(m.Payer.Email, " ,;<>")):
-		return malformed("dodo.customer.email", "one address, where there is no customer_id")
-	case m.Payer.ID == "" && m.Payer.Name == "":
-		return malformed("dodo.customer.name", "given, where there is no customer_id")
+	case m.Payer.Email != "" && (at < 1 || at == len(m.Payer.Email)-1 || strings.ContainsAny(m.Payer.Email, " ,;<>")):
+		return malformed("dodo.customer.email", "one address")
 	case !countries.MatchString(m.Address.Country):
 		return malformed("dodo.billing.country", "two capital letters (ISO 3166-1)")
 	case !validReturn(m.ReturnURL):
 		return malformed("dodo.returnUrl", "an http or https address of at most 500 characters")
 	}
 	return nil
+}
+
+// of fills in what the customer's profile knows of the payer: the gateway asks new ones for an
+// address and a name.
+func (m NewMandate) of(p customer.Profile) Payer {
+	payer := m.Payer
+	if payer.ID != "" {
+		return payer
+	}
+	payer.Email = cmp.Or(payer.Email, p.Email)
+	payer.Name = cmp.Or(payer.Name, p.Name, payer.Email)
+	return payer
 }
 
 func validReturn(url string) bool {
@@ -256,6 +267,9 @@ func (b *Biller) create(ctx context.Context, scope table.Scope, r SignUp, terms 
 			return read{}, false, err
 		}
 	} else {
+		if payer := r.Mandate.of(c.Profile); payer.ID == "" && payer.Email == "" {
+			return read{}, false, fault.New(fault.Invalid, "payer_unknown", "dodo.customer.email should be given, where there is neither a customer_id nor an address in the profile.")
+		}
 		if err := b.mayInvite(ctx, scope, r.Gateway, c); err != nil {
 			return read{}, false, err
 		}
