@@ -6,6 +6,8 @@ import (
 
 	"grantline/shared/billing"
 	"grantline/shared/event"
+	"grantline/shared/memory"
+	"grantline/shared/table"
 )
 
 // An attempt that could not be made until the very instant at which the next period is due
@@ -80,4 +82,69 @@ func TestADeclineAfterACancellationEndsItAtOnce(t *testing.T) {
 		w.wantHas(event.DunningReminder, 0)
 		w.ending()
 	}
+}
+
+func TestACustomersTurnIsGivenBackWithTheOutcome(t *testing.T) {
+	t.Parallel()
+	for name, f := range map[string]fate{"paid": {}, "declined": {decline: "B"}} {
+		w := newWorld(t, noon)
+		for _, id := range []string{"sub-1", "sub-2"} {
+			r := signUp("monthly")
+			r.ID, r.Card.AuthKey = id, secret+id
+			w.subscribe(r)
+		}
+		w.gateway.fate = func(call) fate { return fate{decline: "A"} }
+		w.until(due.Add(days(3) - time.Minute))
+		w.gateway.fate = func(call) fate { return f }
+		w.clock.set(due.Add(days(3)))
+		sends := len(w.gateway.sent())
+		must(t, w.work("sub-1"))
+		must(t, w.work("sub-2"))
+		if got := len(w.gateway.sent()) - sends; got != 2 {
+			t.Errorf("%s: got %d retries one after the other, want both without a wait", name, got)
+		}
+	}
+}
+
+// Another worker has closed the attempt, and the subscription waits for its customer.
+func TestAWorkerThatComesLateWakesNobodyWhoWaitsForTheCustomer(t *testing.T) {
+	t.Parallel()
+	w := renewal(t, "monthly")
+	w.gateway.fate = declining(map[string]string{"1.1": "!X"})
+	w.clock.set(due)
+	waiting := due.Add(days(1))
+	inside := false
+	w.tables.Fail = func(op memory.Op) (bool, error) {
+		if !inside && op.Method == "Commit" && op.Touches(table.Orders) {
+			inside = true
+			must(t, w.biller.Work(t.Context(), scope, "sub-1"))
+			w.change("sub-1", func(s *billing.Subscription) { s.OnHold, s.Step, s.WakeAt = true, billing.StepAwait, waiting })
+		}
+		return true, nil
+	}
+	_ = w.work("sub-1")
+	w.tables.Fail = nil
+	if s := w.subscription("sub-1"); s.State != billing.StateUnpaid || s.Step != billing.StepAwait || !s.WakeAt.Equal(waiting) {
+		t.Errorf("got %s with step %q at %v, want unpaid and waiting still", s.State, s.Step, s.WakeAt)
+	}
+}
+
+// An order has two things to be looked at for: the nearer one is not put off by the other.
+func TestARefundOfAChargeOnDemandDoesNotWaitForItsVerification(t *testing.T) {
+	t.Parallel()
+	w := refunding(t, "usage", fate{lose: true}, fate{})
+	_, err := w.demand("order-1", 700)
+	must(t, err)
+	_, _, err = w.refund("order-1", "r-1", 0)
+	must(t, err)
+	w.until(asked.Add(5 * time.Minute))
+	if r := w.found("order-1").Refunds[0]; r.State != billing.RefundDone {
+		t.Errorf("five minutes later: got %s, want done", r.State)
+	}
+	w.until(asked.Add(days(2)))
+	if w.gateway.finds != 1 {
+		t.Errorf("verified: got %d look-ups, want 1", w.gateway.finds)
+	}
+	w.finished()
+	w.sound("sub-1")
 }

@@ -67,10 +67,11 @@ type gateway struct {
 	lookup bool   // a declined charge is found by its order
 	// before, if set, is what happens elsewhere before each call is looked at. forget fails
 	// where it returns true.
-	before func()
-	forget func(nth int) bool
-	picky  bool // Compose refuses a customer's e-mail
-	stores bool // a refusal for our mistake is kept under its key
+	before   func()
+	entering bool // while before is on
+	forget   func(nth int) bool
+	picky    bool // Compose refuses a customer's e-mail
+	stores   bool // a refusal for our mistake is kept under its key
 
 	mu       sync.Mutex
 	calls    []call
@@ -99,7 +100,9 @@ type gateway struct {
 // enter begins a call.
 func (g *gateway) enter() {
 	if g.before != nil {
+		g.entering = true
 		g.before()
+		g.entering = false
 	}
 	g.mu.Lock()
 }
