@@ -268,6 +268,9 @@ func TestAMandateThatEndedUnnoticedEndsBeforeARetry(t *testing.T) {
 		w.wantState(billing.StateCancelled)
 		w.wantSent("1.1 04-10T03:02")
 		w.wantAccess(false)
+		if got := w.has(event.PaymentMethodRequired); got != 0 {
+			t.Errorf("payment_method.required: got %d, want none for what cannot be mended", got)
+		}
 		w.until(thirdDay.Add(days(5)))
 		w.sound()
 	}

@@ -141,6 +141,7 @@ func TestAnyOperationOfGivingUpASignUpMayFail(t *testing.T) {
 	} {
 		giveUp := func(fail func(memory.Op) (bool, error)) *abroad {
 			w := newAbroad(t, noon)
+			w.dodo.settles = 0
 			w.asked(invitation("usd", false))
 			act(w)
 			w.tables.Fail = fail

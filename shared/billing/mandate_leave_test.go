@@ -75,6 +75,7 @@ func TestMoneyOfACancelledPageIsOnItsWayBackWithinMinutesOfItsNotice(t *testing.
 	t.Parallel()
 	w := newAbroad(t, noon)
 	w.dodo.revoke = func(nth int) fate { return fate{drop: nth < 4} }
+	w.dodo.find = func(int) bool { return w.clock.Now().Before(noon.Add(20*time.Hour + 20*time.Minute)) }
 	w.asked(invitation("usd", false))
 	w.until(noon.Add(20 * time.Hour))
 	if _, err := w.biller.Cancel(t.Context(), scope, "sub-1", true); err != nil {
