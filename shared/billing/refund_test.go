@@ -123,6 +123,10 @@ func TestWhatCannotBeRefundedIsRefusedBeforeAnythingIsSent(t *testing.T) {
 	if got := len(w.gateway.refundCalls); got != 0 {
 		t.Errorf("asked of the gateway: got %d, want nothing", got)
 	}
+	_, _, err = w.refund(paidOrder, "part", 1000)
+	must(t, err)
+	_, _, err = w.refund(paidOrder, "r-1", 3901)
+	wantFault(t, err, fault.Invalid, "refund_exceeds_payment")
 	w.rewrite(paidOrder, func(c *billing.Charge) { c.Payment.Currency = "JPY" })
 	_, _, err = w.refund(paidOrder, "r-1", 100)
 	wantFault(t, err, fault.Invalid, "refund_in_part_impossible")
@@ -213,13 +217,11 @@ func TestARefundComesToItsEndHoweverTheGatewayBehaves(t *testing.T) {
 // refused since less is left: what the first has done is found.
 func TestARefusalAfterALostAnswerIsHeldAgainstTheBooks(t *testing.T) {
 	t.Parallel()
-	for name, done := range map[string]bool{"done": true, "not done": false} {
+	for name, first := range map[string]fate{"done": {lose: true}, "done by one that was killed": {kill: true}, "not done": {drop: true}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := refunding(t, "monthly")
-			w.gateway.refund = func(nth int) fate {
-				return []fate{{lose: done, drop: !done}, {refuse: "NOT_MATCHES_REFUNDABLE_AMOUNT"}}[nth-1]
-			}
+			done := !first.drop
+			w := refunding(t, "monthly", first, fate{refuse: "NOT_MATCHES_REFUNDABLE_AMOUNT"})
 			_, _, err := w.refund(paidOrder, "r-1", 1000)
 			must(t, err)
 			w.until(asked.Add(5 * time.Minute))
@@ -302,6 +304,30 @@ func TestARefundIsTendedByOneAtATime(t *testing.T) {
 		w.finished()
 		w.sound("sub-1")
 	})
+}
+
+// Whoever was sure of nothing comes back after another has written that it is done.
+func TestAnAnswerToARefundThatComesTooLateChangesNothing(t *testing.T) {
+	t.Parallel()
+	w := refunding(t, "monthly")
+	w.gateway.refund = func(nth int) fate { return fate{lose: nth == 2} } // the first to arrive is the second's
+	inside := false
+	w.gateway.before = func() {
+		if !inside {
+			inside = true
+			w.clock.set(w.clock.Now().Add(lease))
+			must(t, w.biller.Work(t.Context(), scope, "errand:order-"+paidOrder))
+		}
+	}
+	_, r, err := w.refund(paidOrder, "r-1", 0)
+	if w.gateway.before = nil; err != nil || r.State != billing.RefundDone {
+		t.Errorf("got %s, %v, want done", r.State, err)
+	}
+	w.until(asked.Add(days(1)))
+	w.wantHas(event.ChargeRefunded, 1)
+	w.wantReturned(4900)
+	w.finished()
+	w.sound("sub-1")
 }
 
 func TestOnlyARefundOfTheRunningPeriodTakesAccess(t *testing.T) {
