@@ -9,11 +9,8 @@ import (
 	"grantline/shared/table"
 )
 
-// Codes of attempts that were not made for the mandate's sake.
-const (
-	MandateHeld = "MANDATE_ON_HOLD"
-	MandateOver = "MANDATE_ENDED"
-)
+// MandateHeld is the code of an attempt that was not made since its mandate was on hold.
+const MandateHeld = "MANDATE_ON_HOLD"
 
 // awaitMending goes on once the customer has given a mandate on hold another means of
 // payment, and with what is due in the meantime.
