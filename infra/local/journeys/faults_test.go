@@ -24,6 +24,7 @@ func quick(o *stack.Options) {
 // Each way for a call of Toss's to go wrong, at the sign-up and at a renewal a month on:
 // the money of each period is taken once, and nothing is stuck.
 func TestWhateverHappensToACallOfTossMoneyIsTakenOnce(t *testing.T) {
+	t.Parallel()
 	s := start(t, quick)
 	var script strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&script, format+"\n", args...) }
@@ -98,6 +99,7 @@ type broken struct {
 // each way, for as long as the SDK repeats it: the customer asks again, and is granted
 // once and charged once.
 func TestWhateverHappensToATableGrantAndChargeAreMadeOnce(t *testing.T) {
+	t.Parallel()
 	var proxy *faulty.Proxy
 	s := start(t, func(o *stack.Options) {
 		quick(o)

@@ -50,6 +50,7 @@ func (s *script) card(who, plan string) {
 // its look-ups, a charge on demand and a refund. It has no idempotency keys, so what may have
 // been done is waited for, and never done again to find out.
 func TestWhateverHappensToACallOfDodoMoneyIsTakenOnce(t *testing.T) {
+	t.Parallel()
 	var j script
 	j.say("clock until 2040-01-01T06:00:00Z")
 	j.say(`POST /_sim/dodo/settings {"perSecond":0,"perMinute":0}`)
@@ -136,6 +137,7 @@ func TestWhateverHappensToACallOfDodoMoneyIsTakenOnce(t *testing.T) {
 // The same of charges on demand and refunds with Toss Payments, which has idempotency keys:
 // all is done, once, within hours.
 func TestWhateverHappensToACallOfTossOnDemandItIsMadeOnce(t *testing.T) {
+	t.Parallel()
 	var j script
 	for i, f := range faults() {
 		who := fmt.Sprintf("customer-%d", i)

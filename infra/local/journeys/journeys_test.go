@@ -66,6 +66,7 @@ func tell(t *testing.T, s *stack.Stack, text string) {
 }
 
 func TestJourneys(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no journeys found: %v", err)

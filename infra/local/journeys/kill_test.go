@@ -59,6 +59,7 @@ func killer(ctx context.Context, s *stack.Stack, functions []string, seed uint64
 // Consumers are killed at random, in the middle of whatever they do, while many subscriptions
 // fall due week after week: each period is paid once, and nothing is stuck afterwards.
 func TestWhoeverKillsConsumersMoneyIsTakenOnce(t *testing.T) {
+	t.Parallel()
 	subscriptions := setting(t, "KILL_SUBSCRIPTIONS", 40)
 	lasting := time.Duration(setting(t, "KILL_SECONDS", 20)) * time.Second
 	pause := time.Duration(setting(t, "KILL_MILLISECONDS", 150)) * time.Millisecond

@@ -14,6 +14,7 @@ var shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
 
 // What the README tells a newcomer to type does what it says.
 func TestTheReadmesTourIsTrue(t *testing.T) {
+	t.Parallel()
 	for _, tool := range []string{"bash", "curl", "make", "python3"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("the tour needs %s", tool)
