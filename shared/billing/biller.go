@@ -275,6 +275,7 @@ func (s Subscription) request(scope table.Scope, p customer.Profile) Request {
 	return Request{
 		OrderID: OrderID(scope, s.ID, s.Period, s.Attempt), CustomerKey: s.CustomerKey, Amount: s.Terms.Price, TaxFree: s.Terms.TaxFree,
 		Name: s.Terms.Name, Email: p.Email, Customer: p.Name, Round: s.Round,
+		Attempt: s.Attempt, FeesIncluded: s.Terms.FeesIncluded,
 	}
 }
 

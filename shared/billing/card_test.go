@@ -306,6 +306,24 @@ func TestACardInUseIsNeverForgotten(t *testing.T) {
 	w.sound("sub-1")
 }
 
+func TestTheCardThatIsInUseAlreadyIsNoNewOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, noon)
+	w.gateway.fate = declining(map[string]string{"1.1": "A"})
+	w.subscribe(signUp("monthly"))
+	w.until(due.Add(days(1)))
+	w.gateway.same = true
+	s, waiting, err := w.recard("a")
+	if err != nil || waiting || s.Cards != 0 || s.Hastened {
+		t.Errorf("got card %d, hastened %v, waiting %v, %v, want nothing changed", s.Cards, s.Hastened, waiting, err)
+	}
+	w.wantHas(event.PaymentMethodChanged, 0)
+	w.finished()
+	w.until(due.Add(days(8)))
+	w.wantCards("1", "1", "1")
+	w.sound("sub-1")
+}
+
 // The page that the gateway sent the customer back to is opened again, weeks later.
 func TestAnAuthKeyThatComesAgainBringsNoOldCardBack(t *testing.T) {
 	t.Parallel()

@@ -154,6 +154,7 @@ func (b *Biller) sendDemand(ctx context.Context, scope table.Scope, s read, c Ch
 	request := Request{
 		OrderID: c.ID, CustomerKey: s.CustomerKey, Amount: money.Of(c.Amount, c.Currency), Name: cmp.Or(c.Name, s.Terms.Name),
 		Email: holder.Profile.Email, Customer: holder.Profile.Name, Round: c.Round,
+		FeesIncluded: s.Terms.FeesIncluded,
 	}
 	l, err := b.write(ctx, gateway, scope, s.Subscription, request)
 	if err != nil {

@@ -253,6 +253,10 @@ func TestAChargeOnDemandThatMeetsAnotherWordEndsWell(t *testing.T) {
 	for name, f := range map[string]fate{"paid": {}, "answer lost": {lose: true}, "request lost": {drop: true}, "busy": {busy: true}} {
 		for what, word := range map[string]func(w *world) error{
 			"cancelled": func(w *world) error { _, err := w.biller.Cancel(t.Context(), scope, "sub-1", true); return err },
+			"refused": func(w *world) error {
+				w.change("sub-1", func(s *billing.Subscription) { s.Spent = true }) // as a period's charge was
+				return nil
+			},
 			"new card": func(w *world) error {
 				_, _, _, err := w.biller.ChangeMethod(t.Context(), scope, "sub-1", &billing.NewCard{AuthKey: secret + "new", CustomerKey: "key-of-person-1"}, "")
 				return err
@@ -271,12 +275,15 @@ func TestAChargeOnDemandThatMeetsAnotherWordEndsWell(t *testing.T) {
 					worded, late = len(w.gateway.sent()), w.gateway.entering
 				}, func(w *world) {
 					w.until(asked.Add(days(6)))
-					if sent := len(w.gateway.sent()); what == "cancelled" && sent > worded && !(late && sent == worded+1) {
+					if sent := len(w.gateway.sent()); what != "new card" && sent > worded && !(late && sent == worded+1) {
 						t.Errorf("sends after the word: got %d, want none but the one that had passed its last look", sent-worded)
 					}
+					if cards := w.sentWith(); what == "new card" && worded == 1 && !late && len(cards) > 1 && cards[1] != "2" {
+						t.Errorf("sent with card %s after the word, want the new one", cards[1])
+					}
 					for _, o := range w.orders() {
-						if o.ID == "order-1" && o.State != billing.Paid && (what != "cancelled" || o.State != billing.Declined) {
-							t.Errorf("order: got %s, want it paid, or given up where it was cancelled", o.State)
+						if o.ID == "order-1" && o.State != billing.Paid && (what == "new card" || o.State != billing.Declined) {
+							t.Errorf("order: got %s, want it paid, or given up where it may not be", o.State)
 						}
 					}
 					w.finished()

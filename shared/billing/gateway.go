@@ -91,6 +91,7 @@ type Invitation struct {
 	Price        money.Amount // of that charge
 	Product      string       // the gateway's name of what is sold
 	Name         string       // on the customer's statement
+	FeesIncluded bool         // the price includes the gateway's fees for another currency
 	Customer     Payer
 	Address      Address
 	ReturnURL    string // where the customer goes after the page
@@ -143,6 +144,9 @@ type Request struct {
 	Name        string
 	Email       string // of the customer, "" if unknown
 	Customer    string // the customer's name, "" if unknown
+	Attempt     int    // from 1, 0 on demand: for people who look at the gateway, nothing decides by it
+	// FeesIncluded says that the amount includes the gateway's fees for another currency.
+	FeesIncluded bool
 	// Round counts the bodies of this order that were surely refused for our own mistake.
 	// A gateway that would repeat such a refusal for ever gets the next one under another
 	// idempotency key; the order's id still makes it one charge.

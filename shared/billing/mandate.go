@@ -61,7 +61,7 @@ func (b *Biller) invite(ctx context.Context, scope table.Scope, g Mandates, s re
 		return Created{}, err
 	}
 	invitation := Invitation{
-		Subscription: s.ID, Price: s.Terms.Price, Product: s.Terms.Product, Name: s.Terms.Name,
+		Subscription: s.ID, Price: s.Terms.Price, Product: s.Terms.Product, Name: s.Terms.Name, FeesIncluded: s.Terms.FeesIncluded,
 		Customer: m.of(holder.Profile), Address: m.Address, ReturnURL: m.ReturnURL,
 	}
 	if s.FirstCharge {

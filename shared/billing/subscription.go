@@ -39,11 +39,12 @@ const (
 
 // Terms are what was agreed at the sign-up; a later change of the plan does not move them.
 type Terms struct {
-	Entitlement string       `json:"entitlement,omitempty"`
-	Name        string       `json:"name"`
-	Price       money.Amount `json:"price,omitzero"`
-	TaxFree     int64        `json:"taxFree,omitempty"`
-	Product     string       `json:"product,omitempty"` // the gateway's name of it
+	Entitlement  string       `json:"entitlement,omitempty"`
+	Name         string       `json:"name"`
+	Price        money.Amount `json:"price,omitzero"`
+	TaxFree      int64        `json:"taxFree,omitempty"`
+	Product      string       `json:"product,omitempty"` // the gateway's name of it
+	FeesIncluded bool         `json:"feesIncluded,omitempty"`
 	// OnDemand has no price and no dates: it is charged when the company asks.
 	OnDemand                bool           `json:"onDemand,omitempty"`
 	Cycle                   schedule.Cycle `json:"cycle,omitzero"`
@@ -55,7 +56,7 @@ type Terms struct {
 
 func termsOf(p catalog.Plan) Terms {
 	return Terms{
-		Entitlement: p.Entitlement, Name: p.Name, Price: p.Price, TaxFree: p.TaxFree, Product: p.Product, OnDemand: p.OnDemand,
+		Entitlement: p.Entitlement, Name: p.Name, Price: p.Price, TaxFree: p.TaxFree, Product: p.Product, FeesIncluded: p.FeesIncluded, OnDemand: p.OnDemand,
 		Cycle: p.Cycle, Zone: p.Zone, Grace: p.Grace, RepeatInsufficientFunds: p.RepeatInsufficientFunds,
 		AfterLastAttempt: p.AfterLastAttempt,
 	}

@@ -68,6 +68,9 @@ type Plan struct {
 	Entitlement string `json:"entitlement,omitempty"`
 	// Product is the gateway's id of what is sold; Dodo Payments needs one.
 	Product string `json:"product,omitempty"`
+	// FeesIncluded says that the price includes what Dodo Payments takes for letting the customer
+	// pay in another currency; else that is added (adaptive_currency_fees_inclusive).
+	FeesIncluded bool `json:"adaptive_currency_fees_inclusive,omitempty"`
 	// OnDemand has neither price nor cycle: it is charged when the company asks.
 	OnDemand bool           `json:"on_demand,omitempty"`
 	Name     string         `json:"name"` // on the customer's statement; at most 100 characters
@@ -202,6 +205,8 @@ func (c *Catalog) addPlan(p Plan) error {
 		return errors.New("a plan on demand has neither price nor cycle")
 	case p.Gateway == "dodo" && !identifier.MatchString(p.Product):
 		return errors.New("Dodo Payments needs its product's id")
+	case p.Gateway != "dodo" && p.FeesIncluded:
+		return errors.New("adaptive currency fees are Dodo Payments' alone")
 	case p.Gateway == "toss" && !p.OnDemand && (p.Price.Currency != "KRW" || p.Price.Units < 100):
 		return errors.New("Toss Payments charges cards 100 KRW or more")
 	case p.TaxFree < 0 || p.TaxFree > p.Price.Units:

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -33,6 +34,7 @@ type charge struct {
 	Price       int64    `json:"product_price"`
 	Currency    string   `json:"product_currency"`
 	Description string   `json:"product_description"`
+	Included    bool     `json:"adaptive_currency_fees_inclusive"`
 	Metadata    metadata `json:"metadata"`
 }
 
@@ -41,6 +43,7 @@ type metadata struct {
 	OrderID      string `json:"order_id,omitempty"`
 	Subscription string `json:"grantline_subscription,omitempty"`
 	Refund       string `json:"refund_key,omitempty"`
+	Retry        string `json:"retry_attempt,omitempty"` // to be read by people alone (seed policy)
 }
 
 // Compose makes the body of a charge: the same bytes for the same request. Whom to
@@ -61,7 +64,11 @@ func (g *Gateway) Compose(r billing.Request) ([]byte, error) {
 	case !short(r.Name, 100) || strings.TrimSpace(r.Name) == "":
 		return wrong("orderName", "1 to 100 characters")
 	}
-	return json.Marshal(charge{r.Amount.Units, r.Amount.Currency, r.Name, metadata{OrderID: r.OrderID}})
+	retry := ""
+	if r.Attempt > 0 {
+		retry = strconv.Itoa(r.Attempt - 1)
+	}
+	return json.Marshal(charge{r.Amount.Units, r.Amount.Currency, r.Name, r.FeesIncluded, metadata{OrderID: r.OrderID, Retry: retry}})
 }
 
 // short says whether s is text of up to so many characters.

@@ -174,10 +174,10 @@ func TestBodyOfAnotherOrderIsNotSent(t *testing.T) {
 func TestComposeIsTheSameBytes(t *testing.T) {
 	g := gateway(t, "https://dodo.example", says{}, &log{})
 	full := request
-	full.Name, full.Email, full.Customer, full.CustomerKey, full.TaxFree = "프리미엄", email, "Alex Payer", "key", 9
+	full.Name, full.Email, full.Customer, full.CustomerKey, full.TaxFree, full.Attempt, full.FeesIncluded = "프리미엄", email, "Alex Payer", "key", 9, 3, true
 	for wanted, r := range map[string]billing.Request{
-		`{"product_price":999,"product_currency":"USD","product_description":"Premium, a month","metadata":{"order_id":"gl_7f3k2m9q4t5w8x1z"}}`: request,
-		`{"product_price":999,"product_currency":"USD","product_description":"프리미엄","metadata":{"order_id":"gl_7f3k2m9q4t5w8x1z"}}`:             full,
+		`{"product_price":999,"product_currency":"USD","product_description":"Premium, a month","adaptive_currency_fees_inclusive":false,"metadata":{"order_id":"gl_7f3k2m9q4t5w8x1z"}}`:        request,
+		`{"product_price":999,"product_currency":"USD","product_description":"프리미엄","adaptive_currency_fees_inclusive":true,"metadata":{"order_id":"gl_7f3k2m9q4t5w8x1z","retry_attempt":"2"}}`: full,
 	} {
 		for range 3 {
 			got, err := g.Compose(r)

@@ -53,6 +53,7 @@ type onDemand struct {
 	Price       int64  `json:"product_price,omitempty"`
 	Currency    string `json:"product_currency,omitempty"`
 	Description string `json:"product_description,omitempty"`
+	Included    *bool  `json:"adaptive_currency_fees_inclusive,omitempty"`
 }
 
 // refusals are the codes by which Dodo refuses what the customer brought, in our words.
@@ -85,7 +86,7 @@ func (g *Gateway) Invite(ctx context.Context, i billing.Invitation) (billing.Inv
 		request.Customer = payer{ID: i.Customer.ID}
 	}
 	if i.OrderID != "" {
-		request.OnDemand = onDemand{Price: i.Price.Units, Currency: i.Price.Currency, Description: i.Name}
+		request.OnDemand = onDemand{Price: i.Price.Units, Currency: i.Price.Currency, Description: i.Name, Included: &i.FeesIncluded}
 	}
 	body, err := json.Marshal(request)
 	if err != nil {

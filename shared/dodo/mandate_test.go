@@ -30,7 +30,7 @@ func TestInviteMakesAMandateAndItsPage(t *testing.T) {
 		payer   = `{"email":"payer@company.example","name":"Alex Payer","phone_number":"+1 555 0100"}`
 		middle  = `,"payment_link":true,"return_url":"https://company.example/done?x=1","metadata":`
 		both    = `{"order_id":"` + order + `","grantline_subscription":"subscription-1"}`
-		charged = `,"on_demand":{"mandate_only":false,"product_price":999,"product_currency":"USD","product_description":"Premium, a month"}}`
+		charged = `,"on_demand":{"mandate_only":false,"product_price":999,"product_currency":"USD","product_description":"Premium, a month","adaptive_currency_fees_inclusive":false}}`
 	)
 	for name, c := range map[string]struct {
 		i    billing.Invitation
