@@ -100,9 +100,10 @@ type gateway struct {
 // enter begins a call.
 func (g *gateway) enter() {
 	if g.before != nil {
+		was := g.entering
 		g.entering = true
 		g.before()
-		g.entering = false
+		g.entering = was
 	}
 	g.mu.Lock()
 }
