@@ -325,7 +325,11 @@ func (g *gateway) Refund(ctx context.Context, r billing.Refunding) billing.Refun
 		return billing.Refunded{Result: billing.Unclear}
 	case f.busy:
 		return billing.Refunded{Result: billing.NotMade, Busy: true}
-	case f.ours:
+	case f.ours || g.mistakes[r.Key]:
+		if g.stores {
+			g.mistakes[r.Key] = true
+			return billing.Refunded{Result: billing.NotMade, Code: "FORBIDDEN_REQUEST", Misconfigured: true}
+		}
 		return billing.Refunded{Result: billing.NotMade, Misconfigured: true}
 	}
 	if f.refuse != "" {

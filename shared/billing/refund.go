@@ -3,6 +3,7 @@ package billing
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -45,6 +46,7 @@ type Refund struct {
 	Lease     time.Time   `json:"lease,omitzero"` // until when whoever sent last may be at it
 	LookAt    time.Time   `json:"lookAt,omitzero"`
 	Sends     int         `json:"sends,omitempty"`
+	Round     int         `json:"round,omitempty"` // as Request.Round
 	// Unsure says that something sent may have given the money back.
 	Unsure      bool      `json:"unsure,omitempty"`
 	AbsentSince time.Time `json:"absentSince,omitzero"`
@@ -85,8 +87,11 @@ func (r Refund) after(o Refunded, now time.Time) Refund {
 		r.State, r.DoneAt, r.Code, r.LookAt = RefundRefused, now, o.Code, time.Time{}
 	case NotMade:
 		r.Code, r.LookAt = o.Code, now.Add(pauseOf(o.Misconfigured, o.Again))
-		if r.Unsure {
+		switch {
+		case r.Unsure:
 			r.State = RefundUnknown
+		case o.Misconfigured && o.Code != "":
+			r.Round++ // once it is mended, what was refused must not be repeated
 		}
 	case Absent:
 		if r.State = RefundUnknown; r.AbsentSince.IsZero() {
@@ -248,8 +253,12 @@ func (c Charge) refunding(scope table.Scope, r Refund) Refunding {
 	if r.Stray != "" {
 		payment, currency = r.Stray, r.Currency
 	}
+	identity := []string{"refund", scope.String(), c.ID, r.Reference}
+	if r.Round > 0 {
+		identity = append(identity, strconv.Itoa(r.Round))
+	}
 	return Refunding{
-		Key: "gl_refund_" + short(hash("refund", scope.String(), c.ID, r.Reference)), OrderID: c.ID, Payment: payment,
+		Key: "gl_refund_" + short(hash(identity...)), OrderID: c.ID, Payment: payment,
 		Amount: money.Of(r.Amount, currency), Left: r.Left, TaxFree: r.TaxFree, Whole: r.Amount == r.Left,
 		Reason: r.Reason, Since: r.AskedAt,
 	}

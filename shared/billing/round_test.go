@@ -50,3 +50,21 @@ func TestAMistakeThatWasMendedIsNotRepeatedOnDemand(t *testing.T) {
 		t.Errorf("got %d payments, want 1", paid)
 	}
 }
+
+func TestAMistakeThatWasMendedIsNotRepeatedToARefund(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, noon)
+	w.subscribe(signUp("monthly"))
+	mended := noon.Add(3 * time.Hour)
+	w.gateway.stores = true
+	w.gateway.refund = func(int) fate { return fate{ours: w.clock.Now().Before(mended)} }
+	order := billing.OrderID(scope, "sub-1", 0, 1)
+	if _, r, err := w.biller.Refund(t.Context(), scope, billing.RefundAsk{OrderID: order, Reason: "asked for", Reference: "r-1"}); err != nil || r.State != billing.RefundSending {
+		t.Fatalf("got %s, %v, want it to be made later", r.State, err)
+	}
+	w.until(noon.Add(24 * time.Hour))
+	c := w.charges("sub-1")[0]
+	if c.Refunds[0].State != billing.RefundDone || c.Refunds[0].Round < 2 || len(w.gateway.returned) != 1 {
+		t.Errorf("got %s in round %d, given back %v; want it done once, when it was mended", c.Refunds[0].State, c.Refunds[0].Round, w.gateway.returned)
+	}
+}
