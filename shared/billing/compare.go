@@ -22,15 +22,15 @@ const (
 	edges = time.Hour
 	// compareRoom is what must be left of an invocation's time to go on comparing.
 	compareRoom = 75 * time.Second
-	// statementTries and statementAgain are how often a page is asked for, and how long to
-	// wait in between: a pace that is shared with charges gives way to them.
-	statementTries = 4
-	statementAgain = 15 * time.Second
 	// insist is how long a day is begun anew for an order that could not be looked at.
 	insist = 24 * time.Hour
 	// mostPages bounds a statement: a day of 100 payments a second at the smallest pages.
 	mostPages = 200_000
 )
+
+// statementAgain is how long to wait before a page is asked for again: what was lost comes at
+// once, and a pace that is shared with charges gives way to them.
+var statementAgain = []time.Duration{100 * time.Millisecond, time.Second, 15 * time.Second}
 
 // compared is which day of an account was held against ours last, in UTC.
 type compared struct {
@@ -135,12 +135,12 @@ func (b *Biller) compare(ctx context.Context, name GatewayName, from time.Time) 
 
 // page reads a page of the statement.
 func (c *comparison) page(ctx context.Context, after string) (entries []Entry, next string, err error) {
-	for try := 1; ; try++ {
+	for try := 0; ; try++ {
 		entries, next, err = c.gateway.Statement(ctx, c.from.Add(-edges), c.from.Add(day+edges), after)
-		if err == nil || try == statementTries || !clock.Room(ctx, compareRoom+statementAgain) {
+		if err == nil || try == len(statementAgain) || !clock.Room(ctx, compareRoom+statementAgain[try]) {
 			return entries, next, err
 		}
-		if err := c.Clock.Sleep(ctx, statementAgain); err != nil {
+		if err := c.Clock.Sleep(ctx, statementAgain[try]); err != nil {
 			return nil, "", err
 		}
 	}
