@@ -11,7 +11,8 @@ export CGO_ENABLED ?= 0
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := .tools/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
 PYTHON           := .tools/python
-FUNCTIONS        := $(notdir $(patsubst %/,%,$(wildcard functions/*/)))
+# A function is a folder with a main; functions/internal is what they share.
+FUNCTIONS        := $(notdir $(patsubst %/main.go,%,$(wildcard functions/*/main.go)))
 RELEASE          := -trimpath -tags lambda.norpc -ldflags "-s -w"
 # A test that needs tables gets them from this command, which starts and stops them; one that
 # needs more starts a whole stack itself.
@@ -45,7 +46,7 @@ prerequisites:
 test: prerequisites format-check lint test-go template ## All checks: format, linters, tests with -race, template
 
 .PHONY: check
-check: tidy-check test build ## What CI runs
+check: tidy-check build test ## What CI runs
 
 .PHONY: test-go
 test-go: ## Unit, contract and journey tests, on real tables and queues
