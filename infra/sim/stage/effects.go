@@ -1,6 +1,9 @@
 package stage
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Effect is one thing that a provider did: money or state that moved. Answers are no
 // effects: a charge whose answer was lost is here once, and so is one answered twice.
@@ -24,6 +27,8 @@ type Effect struct {
 	RefundID       string `json:"refundId,omitempty"`
 	Tax            int64  `json:"tax,omitempty"`    // the part of Amount that is tax
 	Origin         string `json:"origin,omitempty"` // who made it happen, where it was not the API: control, customer
+
+	Detail json.RawMessage `json:"detail,omitempty"` // what a call said, where that is all that it did
 }
 
 // Record appends an effect; its sequence and instant are the stage's.

@@ -42,6 +42,11 @@ type Webhook struct {
 	// Compose makes an attempt, numbered from 0, as it is at that instant. The stage
 	// holds no lock meanwhile.
 	Compose func(attempt int) (http.Header, []byte)
+	// Path is where this one goes; "" is the Sender's.
+	Path string
+	// Repeat says when the next attempt follows one, numbered from 0, that was answered with
+	// status, 0 without an answer; false is never. Nil is as the Sender's Retries say.
+	Repeat func(attempt, status int) (after time.Duration, again bool)
 }
 
 // Fate is what shall become of the next webhooks that it fits.
@@ -75,8 +80,9 @@ type Pump struct {
 
 	// Guarded by the stage's mutex.
 	log    []Delivery
-	behind []*Webhook // wait to be overtaken
-	lost   []Webhook  // dropped, or given up
+	byID   map[string][]int // of the log
+	behind []*Webhook       // wait to be overtaken
+	lost   []Webhook        // dropped, or given up
 }
 
 // Sends makes the provider one that sends webhooks. Call it once, before the first.
@@ -129,9 +135,10 @@ func (s *Stage) Send(w Webhook) {
 	}
 }
 
-func orElse(d, otherwise time.Duration) time.Duration {
-	if d > 0 {
-		return d
+func orElse[T time.Duration | string](v, otherwise T) T {
+	var zero T
+	if v > zero {
+		return v
 	}
 	return otherwise
 }
@@ -168,28 +175,48 @@ func (p *Pump) fate(w Webhook) Fate {
 // try makes an attempt, and if it fails has the next one made when it is due.
 func (p *Pump) try(ctx context.Context, w Webhook, attempt int, fate string) {
 	header, body := w.Compose(attempt)
-	status := p.post(ctx, header, body)
-	ok := status != 0 && p.OK(status)
-	switch {
-	case ok || attempt < len(p.Retries):
+	status := p.post(ctx, orElse(w.Path, p.Path), header, body)
+	if status != 0 && p.OK(status) {
 		p.note(w, attempt, status, fate)
-	default:
-		p.note(w, attempt, status, "given up")
-	}
-	if ok {
 		return
 	}
-	if attempt >= len(p.Retries) {
+	after, again := p.repeat(w, attempt, status)
+	if !again {
+		p.note(w, attempt, status, "given up")
 		p.stage.mu.Lock()
 		p.lost = append(p.lost, w)
 		p.stage.mu.Unlock()
 		return
 	}
-	p.stage.Later(p.stage.Now().Add(p.Retries[attempt]), func(ctx context.Context) { p.try(ctx, w, attempt+1, fate) })
+	p.note(w, attempt, status, fate)
+	p.stage.Later(p.stage.Now().Add(after), func(ctx context.Context) { p.try(ctx, w, attempt+1, fate) })
 }
 
+// repeat says when the attempt after a failed one is due.
+func (p *Pump) repeat(w Webhook, attempt, status int) (after time.Duration, again bool) {
+	switch {
+	case w.Repeat != nil:
+		return w.Repeat(attempt, status)
+	case attempt < len(p.Retries):
+		return p.Retries[attempt], true
+	}
+	return 0, false
+}
+
+// Post sends a body to where the provider's webhooks go, once, outside of all fates and of
+// the log, and gives the status of the answer, 0 without one. Hold no locks.
+func (s *Stage) Post(ctx context.Context, header http.Header, body []byte) int {
+	if !s.Reachable() {
+		return 0
+	}
+	return s.hooks.post(ctx, s.hooks.Path, header, body)
+}
+
+// Reachable says whether there is an address that webhooks are sent to.
+func (s *Stage) Reachable() bool { return s.hooks != nil && s.options.Webhooks != "" }
+
 // post makes a request and gives the status of its answer, 0 without one.
-func (p *Pump) post(ctx context.Context, header http.Header, body []byte) int {
+func (p *Pump) post(ctx context.Context, path string, header http.Header, body []byte) int {
 	// Whoever moved the clock to here may have gone away; the end of the stage counts.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.Timeout)
 	defer cancel()
@@ -202,7 +229,7 @@ func (p *Pump) post(ctx context.Context, header http.Header, body []byte) int {
 		case <-stop:
 		}
 	}()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, p.stage.options.Webhooks+p.Path, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, p.stage.options.Webhooks+path, bytes.NewReader(body))
 	if err != nil {
 		return 0
 	}
@@ -222,6 +249,10 @@ func (p *Pump) note(w Webhook, attempt, status int, fate string) {
 	at := p.stage.Now()
 	p.stage.mu.Lock()
 	defer p.stage.mu.Unlock()
+	if p.byID == nil {
+		p.byID = map[string][]int{}
+	}
+	p.byID[w.ID] = append(p.byID[w.ID], len(p.log))
 	p.log = append(p.log, Delivery{
 		Sequence: int64(len(p.log)) + 1, At: at, ID: w.ID, Type: w.Type, OrderID: w.OrderID,
 		Attempt: attempt, Status: status, Fate: fate,
@@ -249,6 +280,20 @@ func (s *Stage) Deliveries(after int64) []Delivery {
 	}
 	from := min(max(after, 0), int64(len(s.hooks.log)))
 	return append([]Delivery{}, s.hooks.log[from:]...)
+}
+
+// DeliveriesOf is the part of the log that is about one webhook, oldest first.
+func (s *Stage) DeliveriesOf(id string) []Delivery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hooks == nil {
+		return nil
+	}
+	var list []Delivery
+	for _, i := range s.hooks.byID[id] {
+		list = append(list, s.hooks.log[i])
+	}
+	return list
 }
 
 // ScriptWebhook decides what becomes of the next webhooks.

@@ -196,3 +196,33 @@ func TestNothingHappensLaterOnceClosed(t *testing.T) {
 	p.Stage.Close()
 	p.Advance(time.Hour)
 }
+
+func TestWebhookMayHaveAWayAndRepeatsOfItsOwn(t *testing.T) {
+	p := newPump(t, stage.Options{})
+	p.receiver.Answer(503)
+	var seen []int
+	p.Send(stage.Webhook{
+		ID: "a", Path: "/elsewhere",
+		Compose: func(int) (http.Header, []byte) { return nil, []byte(`{"id":"a"}`) },
+		Repeat: func(attempt, status int) (time.Duration, bool) {
+			seen = append(seen, status)
+			return 7 * time.Second, attempt < 1
+		},
+	})
+	p.send("b", "x")
+	p.Advance(30 * time.Second)
+	p.wantCame(t, "its own repeats", "0 a", "0 b", "7 a")
+	if got, want := p.receiver.Arrivals()[0].Path, "/elsewhere"; got != want {
+		t.Errorf("path: got %q, want %q", got, want)
+	}
+	if diff := cmp.Diff([]int{503, 503}, seen); diff != "" {
+		t.Errorf("statuses differ (-want +got):\n%s", diff)
+	}
+	list := p.DeliveriesOf("a")
+	if len(list) != 2 || list[0].Attempt != 0 || list[1].Attempt != 1 || list[1].Fate != "given up" {
+		t.Errorf("deliveries of a: got %+v, want its two attempts, the second given up", list)
+	}
+	if got := p.Post(t.Context(), nil, []byte(`{}`)); got != 503 || len(p.DeliveriesOf("")) != 0 {
+		t.Errorf("post: got %d, want 503 and nothing in the log", got)
+	}
+}
