@@ -147,6 +147,49 @@ func text(value []byte) (string, error) {
 	return s, nil
 }
 
+// inner reads a value that has to be an object.
+func inner(value []byte) ([]member, error) {
+	if value[0] != '{' {
+		return nil, unreadable(ErrClaims)
+	}
+	return readObject(value)
+}
+
+// array reads a JSON array.
+func array(value []byte) ([]json.RawMessage, error) {
+	if value[0] != '[' {
+		return nil, unreadable(ErrClaims)
+	}
+	var values []json.RawMessage
+	if json.Unmarshal(value, &values) != nil {
+		return nil, unreadable(ErrClaims)
+	}
+	return values, nil
+}
+
+// texts reads an array of strings.
+func texts(value []byte) ([]string, error) {
+	values, err := array(value)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]string, len(values))
+	for i, v := range values {
+		if out[i], err = text(v); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// keep puts a member that has no field of its own into other.
+func keep(other *map[string]json.RawMessage, c member) {
+	if *other == nil {
+		*other = make(map[string]json.RawMessage)
+	}
+	(*other)[c.name] = json.RawMessage(c.value)
+}
+
 // number reads a JSON number of any form.
 func number(value []byte) (float64, error) {
 	if value[0] != '-' && (value[0] < '0' || value[0] > '9') {

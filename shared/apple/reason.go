@@ -51,6 +51,12 @@ const (
 	// ErrEnvironment: the data is of an environment that is not accepted here.
 	ErrEnvironment Reason = "the environment is not accepted"
 
+	// ErrMismatch: each part of a notification is genuine and about our app, but they are
+	// of two apps, two environments or two purchases.
+	ErrMismatch Reason = "the signed parts do not belong together"
+	// ErrReceipt: a receipt names no transaction, or cannot be read (fault.Malformed).
+	ErrReceipt Reason = "the receipt gives no transaction id"
+
 	// ErrSuperseded: genuine, but an upgrade took this transaction's place; the
 	// transaction that replaced it is the proof to send.
 	ErrSuperseded Reason = "the transaction was upgraded"

@@ -159,10 +159,7 @@ func (t *Transaction) read(c member) (err error) {
 	case "currency":
 		t.Currency, err = text(c.value)
 	default:
-		if t.Other == nil {
-			t.Other = make(map[string]json.RawMessage)
-		}
-		t.Other[c.name] = json.RawMessage(c.value)
+		keep(&t.Other, c)
 	}
 	return err
 }
@@ -179,11 +176,15 @@ func identifier(value []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	odd := func(r rune) bool { return !strings.ContainsRune(idLetters, r) }
-	if id == "" || len(id) > maxIdentifier || strings.ContainsFunc(id, odd) {
+	if !isIdentifier(id) {
 		return "", unreadable(ErrClaims)
 	}
 	return id, nil
+}
+
+func isIdentifier(id string) bool {
+	odd := func(r rune) bool { return !strings.ContainsRune(idLetters, r) }
+	return id != "" && len(id) <= maxIdentifier && !strings.ContainsFunc(id, odd)
 }
 
 func word[T ~string](value []byte) (T, error) {
