@@ -28,7 +28,7 @@ func main() {
 	callers := apigw.Callers(r, vault, now, log)
 
 	stores := map[string]purchase.Store{}
-	if store := appleStore(r, now); store != nil {
+	if store := appleStore(r, tables, now, log); store != nil {
 		stores["apple"] = store
 	}
 	if certificate := r.OptionalSecretFile("APPS_IN_TOSS_CERTIFICATE"); certificate.Given() {

@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,11 +28,14 @@ type anchor struct {
 	pool *x509.CertPool
 }
 
-// chain is a leaf's key, and when leaf, intermediate and root are all valid.
+// chain is a leaf's key, when leaf, intermediate and root are all valid, and what was last
+// seen of their revocation.
 type chain struct {
+	Chain
 	key       *ecdsa.PublicKey
 	notBefore time.Time // the latest of the three
 	notAfter  time.Time // the earliest of the three
+	seen      atomic.Pointer[lookback]
 }
 
 func (c *chain) validAt(at time.Time) bool {
@@ -82,7 +86,7 @@ func check(anchors []anchor, x5c []string, at time.Time) (*chain, error) {
 	if !marked(leaf, oidLeaf) || !marked(intermediate, oidIntermediate) {
 		return nil, refused(ErrOID)
 	}
-	c := &chain{key, leaf.NotBefore, leaf.NotAfter}
+	c := &chain{Chain: Chain{leaf, intermediate}, key: key, notBefore: leaf.NotBefore, notAfter: leaf.NotAfter}
 	for _, over := range []*x509.Certificate{intermediate, above.root} {
 		if over.NotBefore.After(c.notBefore) {
 			c.notBefore = over.NotBefore
@@ -128,9 +132,9 @@ const maxChains = 32
 // chains remembers the headers whose chain was found good, since checking one costs two
 // signatures on P-384 and Apple's header is the same in all its tokens for months. The
 // key is the hash of the whole encoded header, and so of every byte of x5c and alg. A
-// header gets in only when all of its token's cryptography held, so that what was refused
+// header gets in only when all of its token's cryptography held, so that what was forged
 // is never remembered and nobody but Apple can push anything out. An entry is no verdict
-// on a date: who takes it out asks validAt.
+// on a date or on revocation: who takes it out asks validAt, and then standing.
 //
 // chains may be used by several goroutines at once.
 type chains struct {

@@ -1,6 +1,7 @@
 package apple_test
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -210,7 +211,16 @@ func config(roots ...*x509.Certificate) apple.Config {
 		AppID:        1234567890,
 		Environments: []apple.Environment{apple.Production, apple.Sandbox},
 		Clock:        clock.Fixed(now),
+		Revocation:   apple.RevocationHard,
+		Revocations:  good{},
 	}
+}
+
+// good knows that no chain was ever revoked.
+type good struct{}
+
+func (good) Standing(context.Context, apple.Chain) (apple.Standing, error) {
+	return apple.Standing{State: apple.StandingGood}, nil
 }
 
 func newVerifier(t testing.TB, roots ...*x509.Certificate) *apple.Verifier {

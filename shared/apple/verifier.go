@@ -40,8 +40,14 @@ type Config struct {
 	// Environments are those accepted, at least one. A project in production accepts
 	// Sandbox as well by policy; such sales are marked as tests.
 	Environments []Environment
-	// Clock tells now, against which exp and nbf are held where a payload has them.
+	// Clock tells now, against which exp and nbf are held where a payload has them, and
+	// by which it is known whether an answer about revocation still counts.
 	Clock clock.Clock
+	// Revocation says what a token is worth while its chain's revocation is not known.
+	// There is no default.
+	Revocation Mode
+	// Revocations knows which chains Apple revoked.
+	Revocations Revocations
 }
 
 // Verifier decides whether Apple signed something about our app. It may be used by
@@ -74,6 +80,12 @@ func NewVerifier(c Config) (*Verifier, error) {
 	if c.Clock == nil {
 		return nil, errors.New("apple: no clock")
 	}
+	if !c.Revocation.known() {
+		return nil, fmt.Errorf("apple: revocation mode %q: want %s", string(c.Revocation), modes)
+	}
+	if c.Revocations == nil && !c.Revocation.off() {
+		return nil, errors.New("apple: nobody knows which chains are revoked")
+	}
 	v := &Verifier{config: c}
 	v.config.BundleIDs = slices.Clone(c.BundleIDs)
 	v.config.Environments = slices.Clone(c.Environments)
@@ -88,11 +100,13 @@ func NewVerifier(c Config) (*Verifier, error) {
 	return v, nil
 }
 
-// Transaction reads a signed transaction (JWSTransaction). It has no effect and costs no
-// call; the answer depends on the token, the configuration and, where the payload has
-// exp or nbf, the clock. Errors are *fault.Error with a Reason inside: fault.Malformed
-// for what cannot be read, fault.Invalid for what Apple did not sign for this app,
-// fault.Unavailable when ctx has ended.
+// Transaction reads a signed transaction (JWSTransaction). The answer depends on the
+// token, the configuration, what Config.Revocations knows of the chain, which is asked
+// every 15 minutes at most while it is known, and, where the payload has exp or nbf, the
+// clock. Errors are *fault.Error with a Reason inside: fault.Malformed for what cannot be
+// read, fault.Invalid for what Apple did not sign for this app or signed with a key that
+// it revoked, fault.Unavailable when ctx has ended or, in RevocationHard, when revocation
+// is not known.
 func (v *Verifier) Transaction(ctx context.Context, signed string) (Transaction, error) {
 	claims, err := v.open(ctx, signed, "signedDate")
 	if err != nil {
@@ -153,7 +167,8 @@ func (v *Verifier) open(ctx context.Context, signed, dated string) ([]member, er
 	if err != nil {
 		return nil, err
 	}
-	at, err := v.when(claims, dated)
+	now := v.config.Clock.Now()
+	at, err := when(claims, dated, now)
 	if err != nil {
 		return nil, err
 	}
@@ -183,6 +198,9 @@ func (v *Verifier) open(ctx context.Context, signed, dated string) ([]member, er
 	if !known {
 		v.good.put(key, chain)
 	}
+	if err := v.standing(ctx, chain, now); err != nil {
+		return nil, err
+	}
 	return claims, nil
 }
 
@@ -210,9 +228,9 @@ func split(signed string) (header, payload, signature []byte, err error) {
 
 // when reads the date of signing, and enforces exp and nbf (seconds since 1970, RFC
 // 7519), which Apple does not use today, as Apple's own libraries would.
-func (v *Verifier) when(claims []member, dated string) (time.Time, error) {
+func when(claims []member, dated string, clock time.Time) (time.Time, error) {
 	var at time.Time
-	now := float64(v.config.Clock.Now().UnixMilli()) / 1000
+	now := float64(clock.UnixMilli()) / 1000
 	for _, c := range claims {
 		switch c.name {
 		case dated:

@@ -1,0 +1,7 @@
+//go:build !local
+
+package main
+
+import "grantline/shared/apple"
+
+const revocation = apple.RevocationSoft
