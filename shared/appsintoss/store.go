@@ -113,13 +113,13 @@ func (s *Store) OrderOf(p purchase.Proof) (string, bool) {
 //
 // Sale.Line is the order itself: the store names no first order of a subscription.
 // PurchasedAt is zero where the store gave a time without a zone, as it does.
-func (s *Store) Look(ctx context.Context, p purchase.Proof) (purchase.Sale, error) {
+func (s *Store) Look(ctx context.Context, p purchase.Proof) (purchase.News, error) {
 	orderID, ok := s.OrderOf(p)
 	if !ok {
-		return purchase.Sale{}, fault.New(fault.Malformed, "invalid_purchase", "orderId should be 1 to 100 of letters, digits, - and _.")
+		return purchase.News{}, fault.New(fault.Malformed, "invalid_purchase", "orderId should be 1 to 100 of letters, digits, - and _.")
 	}
 	if p.UserKey != "" && !userKeyShape.MatchString(p.UserKey) {
-		return purchase.Sale{}, fault.New(fault.Malformed, "invalid_purchase", "x-toss-user-key should be 1 to 200 printable characters.")
+		return purchase.News{}, fault.New(fault.Malformed, "invalid_purchase", "x-toss-user-key should be 1 to 200 printable characters.")
 	}
 	budget := maxLook
 	if deadline, ok := ctx.Deadline(); ok {
@@ -131,7 +131,10 @@ func (s *Store) Look(ctx context.Context, p purchase.Proof) (purchase.Sale, erro
 	defer cancel()
 	sale, err := l.ask(ctx)
 	l.report(ctx, sale, err)
-	return sale, err
+	if err != nil {
+		return purchase.News{}, err
+	}
+	return purchase.News{Sales: []purchase.Sale{sale}}, nil
 }
 
 // look is one Look under way.

@@ -110,7 +110,7 @@ func TestEveryAnswerHasItsMeaning(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := &script{answers: []says{c.says}}
 			var l log
-			got, err := scripted(t, s, clock.Fixed(now), &l).Look(t.Context(), proof)
+			got, err := only(scripted(t, s, clock.Fixed(now), &l).Look(t.Context(), proof))
 			if diff := cmp.Diff(c.want, got); diff != "" || !errors.Is(err, c.err) {
 				t.Errorf("got the error %v, want %v; sale: want -, got +\n%s", err, c.err, diff)
 			}
@@ -135,7 +135,7 @@ func TestProductThatTheAppNamesIsCompared(t *testing.T) {
 			p := proof
 			p.SKU = sku
 			s := &script{answers: []says{success(status, `,"sku":"gems-100"`)}}
-			got, err := scripted(t, s, clock.Fixed(now), &log{}).Look(t.Context(), p)
+			got, err := only(scripted(t, s, clock.Fixed(now), &log{}).Look(t.Context(), p))
 			if !errors.Is(err, want) || (err == nil && got.SKU != "gems-100") {
 				t.Errorf("%s, app says %q: got %+v, %v, want %v and the store's sku", status, sku, got, err, want)
 			}
@@ -165,7 +165,7 @@ func TestOrderIsAskedAboutUntilItIsDefinite(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := &script{answers: c.answers}
-			got, err := scripted(t, s, clock.Fixed(now), &log{}).Look(t.Context(), proof)
+			got, err := only(scripted(t, s, clock.Fixed(now), &log{}).Look(t.Context(), proof))
 			if got.State != c.want || !errors.Is(err, c.err) || s.asked != c.asked {
 				t.Errorf("got %q, %v after %d requests, want %q, %v after %d", got.State, err, s.asked, c.want, c.err, c.asked)
 			}
@@ -237,7 +237,7 @@ func TestLookAnswersASecondBeforeItsDeadline(t *testing.T) {
 				defer cancel()
 				store := scripted(t, c.store, bubble{}, &log{})
 				began := time.Now()
-				got, err := store.Look(ctx, proof)
+				got, err := only(store.Look(ctx, proof))
 				if took := time.Since(began); took > c.most {
 					t.Errorf("got an answer after %v, want one within %v", took, c.most)
 				}
@@ -257,7 +257,7 @@ func TestWordIsAsOldAsItsQuestion(t *testing.T) {
 			time.Sleep(2 * time.Second)
 			return (&script{answers: []says{paid}}).RoundTrip(req)
 		}), bubble{}, &log{})
-		got, err := store.Look(t.Context(), proof)
+		got, err := only(store.Look(t.Context(), proof))
 		if err != nil || !got.AsOf.Equal(asked) {
 			t.Errorf("got %v, %v, want the instant of asking, %v", got.AsOf, err, asked)
 		}
@@ -330,7 +330,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(401, ``)
 	f.Fuzz(func(t *testing.T, status int, body string) {
 		s := &script{answers: []says{{status, body, nil}}}
-		got, err := scripted(t, s, clock.Fixed(now), io.Discard).Look(t.Context(), proof)
+		got, err := only(scripted(t, s, clock.Fixed(now), io.Discard).Look(t.Context(), proof))
 		if s.asked > 30 {
 			t.Errorf("%d %q: got %d requests, want at most 30", status, body, s.asked)
 		}

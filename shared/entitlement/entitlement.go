@@ -44,8 +44,10 @@ type Source struct {
 	// due and not yet declined ends nothing.
 	Open      bool `json:"open,omitempty"`
 	WillRenew bool `json:"willRenew,omitempty"`
-	Test      bool `json:"test,omitempty"`   // no money moved
-	Family    bool `json:"family,omitempty"` // somebody else's, shared
+	// Next is the product that takes over with the next renewal, "" if it stays the same.
+	Next   string `json:"next,omitempty"`
+	Test   bool   `json:"test,omitempty"`   // no money moved
+	Family bool   `json:"family,omitempty"` // somebody else's, shared
 }
 
 // Gives says whether the source gives access at now.

@@ -13,6 +13,17 @@ const (
 	PurchaseGranted       Type = "purchase.granted"
 	PurchaseRenewed       Type = "purchase.renewed"
 	PurchaseRefunded      Type = "purchase.refunded"
+	PurchaseRevoked       Type = "purchase.revoked"   // a family's share was taken away
+	PurchaseRestored      Type = "purchase.restored"  // a refund was undone
+	PurchaseRecovered     Type = "purchase.recovered" // renewed after the money could not be taken
+	PurchaseChanged       Type = "purchase.changed"   // productId took over at once
+	PurchasePlanned       Type = "purchase.planned"   // productId takes over with the next renewal
+	PurchaseExtended      Type = "purchase.extended"  // the store moved its end
+	PurchaseGrace         Type = "purchase.grace"     // the money could not be taken; access stays until expiresAt
+	PurchaseOnHold        Type = "purchase.on_hold"   // the money could not be taken; access ended
+	PurchaseEnding        Type = "purchase.ending"    // it will not renew
+	PurchaseResumed       Type = "purchase.resumed"   // it will renew after all
+	PurchaseExpired       Type = "purchase.expired"   // it ended without another renewal
 	SubscriptionCreated   Type = "subscription.created"
 	SubscriptionActivated Type = "subscription.activated" // its first charge was paid
 	SubscriptionRenewed   Type = "subscription.renewed"   // a later period was paid when due

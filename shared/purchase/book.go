@@ -4,19 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"grantline/shared/catalog"
 	"grantline/shared/clock"
 	"grantline/shared/customer"
-	"grantline/shared/entitlement"
-	"grantline/shared/event"
 	"grantline/shared/fault"
 	"grantline/shared/table"
-	"grantline/shared/wallet"
 )
 
-// Book claims purchases for customers.
+// Book keeps what customers hold from stores.
 type Book struct {
 	Tables    table.Tables
 	Customers customer.Directory
@@ -25,6 +23,7 @@ type Book struct {
 	// Another project has none: its customers would hold what the default's had paid for.
 	Stores map[string]Store
 	Clock  clock.Clock
+	Log    *slog.Logger
 	// TestsPerDay is how many purchases without money a customer of a production project
 	// is granted in a day, since App Review and TestFlight buy that way; 0 grants none.
 	TestsPerDay int
@@ -64,33 +63,37 @@ func (b *Book) Claim(ctx context.Context, scope table.Scope, customerID string, 
 	}
 	if named, ok := store.(ordersBefore); ok {
 		if order, ok := named.OrderOf(p); ok {
-			if claimed, known, err := b.known(ctx, scope, customerID, OrderID(p.Store, order)); known || err != nil {
+			if claimed, known, err := b.known(ctx, scope, customerID, OrderID(p.Store, order), time.Time{}); known || err != nil {
+				return claimed, err
+			}
+		}
+	}
+	var signed Sale
+	if reader, ok := store.(Reader); ok {
+		var says bool
+		if signed, says, err = reader.Read(ctx, p); err != nil {
+			return Claimed{}, err
+		}
+		if says {
+			// An old word cannot tell our book anything.
+			if claimed, known, err := b.known(ctx, scope, customerID, OrderID(p.Store, signed.Order), signed.AsOf); known || err != nil {
 				return claimed, err
 			}
 		}
 	}
 	looking, cancel := clock.LeaveRoom(ctx, answerMargin)
-	sale, err := store.Look(looking, p)
+	news, err := store.Look(looking, p)
 	cancel()
+	if fault.Retryable(err) && signed.Order != "" {
+		// What was granted to this customer stays granted while the store is out of reach.
+		if claimed, known, failed := b.known(ctx, scope, customerID, OrderID(p.Store, signed.Order), time.Time{}); known || failed != nil {
+			return claimed, failed
+		}
+	}
 	if err != nil {
 		return Claimed{}, err
 	}
-	product, ok := b.Catalog.BySKU(sale.Store, sale.SKU)
-	if !ok && sale.State == Paid {
-		// Money was taken for something that our catalog forgot: ours to mend, not the
-		// customer's to lose.
-		return Claimed{}, fault.New(fault.Unavailable, "product_not_configured", "%q of %s is not in the catalog yet.", sale.SKU, sale.Store)
-	}
-	for try := range mostTries {
-		claimed, err := b.settle(ctx, scope, customerID, sale, product)
-		if !errors.As(err, new(*table.Conflict)) {
-			return claimed, err
-		}
-		if err := b.Clock.Sleep(ctx, pause(try)); err != nil {
-			break
-		}
-	}
-	return Claimed{}, fault.New(fault.Unavailable, "busy", "Too much happened to this customer at once; ask again.")
+	return b.settle(ctx, scope, &customerID, news)
 }
 
 // pause before another try: short, and longer with each.
@@ -108,8 +111,9 @@ func (b *Book) store(scope table.Scope, name string) (Store, error) {
 }
 
 // known answers from our own book: what was granted to this customer stays granted
-// whatever the store can say at the moment.
-func (b *Book) known(ctx context.Context, scope table.Scope, customerID, orderID string) (Claimed, bool, error) {
+// whatever the store can say at the moment. A word newer than the book's is news; a zero
+// asOf is none.
+func (b *Book) known(ctx context.Context, scope table.Scope, customerID, orderID string, asOf time.Time) (Claimed, bool, error) {
 	item, err := b.Tables.Get(ctx, orderKey(scope, orderID))
 	if errors.Is(err, fault.NotFound) {
 		return Claimed{}, false, nil
@@ -118,7 +122,7 @@ func (b *Book) known(ctx context.Context, scope table.Scope, customerID, orderID
 		return Claimed{}, false, fmt.Errorf("purchase: order: %w", err)
 	}
 	order, err := DecodeOrder(item)
-	if err != nil {
+	if err != nil || order.Customer == "" {
 		return Claimed{}, false, err
 	}
 	c, err := b.Customers.Named(ctx, scope, customerID)
@@ -128,7 +132,7 @@ func (b *Book) known(ctx context.Context, scope table.Scope, customerID, orderID
 	if order.Customer != c.Ref {
 		return Claimed{}, false, ownedByAnother()
 	}
-	return Claimed{order, c}, order.State == OrderGranted, nil
+	return Claimed{order, c}, order.State == OrderGranted && !order.Replaced && !asOf.After(order.AsOf), nil
 }
 
 func ownedByAnother() error {
@@ -137,169 +141,210 @@ func ownedByAnother() error {
 
 func invalid(detail string) error { return fault.New(fault.Invalid, "invalid_purchase", "%s", detail) }
 
-// state is everything of ours that a sale is compared with.
-type state struct {
-	customer            *customer.Customer
-	orderItem, lineItem table.Item
-	order               Order
-	line                Record
-	bound               string // our id of the customer whom the sale's account names, or ""
+// settle compares news with our records and writes what follows, for the customer who
+// claims it, or for nobody in particular. It begins anew while other writes come between.
+func (b *Book) settle(ctx context.Context, scope table.Scope, claimant *string, news News) (Claimed, error) {
+	for try := range mostTries {
+		claimed, err := b.compare(ctx, scope, claimant, news)
+		if !errors.As(err, new(*table.Conflict)) {
+			return claimed, err
+		}
+		if err := b.Clock.Sleep(ctx, pause(try)); err != nil {
+			break
+		}
+	}
+	return Claimed{}, fault.New(fault.Unavailable, "busy", "Too much happened to this customer at once; ask again.")
 }
 
-// read gathers the state in two round trips.
-func (b *Book) read(ctx context.Context, scope table.Scope, customerID string, s Sale) (state, error) {
-	var now state
-	var err error
-	if now.customer, err = b.Customers.Named(ctx, scope, customerID); err != nil {
-		return state{}, err
-	}
-	now.orderItem.Key = orderKey(scope, OrderID(s.Store, s.Order))
-	now.lineItem.Key = recordKey(scope, s.Store, s.Line)
-	items, err := b.Tables.GetAll(ctx, []table.Key{now.orderItem.Key, now.lineItem.Key})
+// compare is one try of settle. A *table.Conflict means that another write came between.
+func (b *Book) compare(ctx context.Context, scope table.Scope, claimant *string, news News) (Claimed, error) {
+	asked := news.Sales[0]
+	was, err := b.read(ctx, scope, claimant, news)
 	if err != nil {
-		return state{}, fmt.Errorf("purchase: reading: %w", err)
+		return Claimed{}, err
 	}
-	for _, item := range items {
-		if item.Key == now.orderItem.Key {
-			now.orderItem, err = item, decode(item, &now.order)
-		} else {
-			now.lineItem, err = item, decode(item, &now.line)
+	if claimant != nil && was.owner != "" && was.owner != was.customer.Ref {
+		return Claimed{}, ownedByAnother()
+	}
+	switch asked.State {
+	case Pending, Failed:
+		if claimant == nil {
+			return Claimed{}, nil // there is nothing to write down before there was money
 		}
-		if err != nil {
+		if asked.State == Failed {
+			return Claimed{}, invalid("The store says that this was never paid.")
+		}
+		return Claimed{Order{ID: OrderID(asked.Store, asked.Order), Kind: OrderKind, Store: asked.Store, SKU: asked.SKU, State: OrderPending}, was.customer}, nil
+	case Paid, Replaced, Refunded:
+	default:
+		return Claimed{}, fmt.Errorf("purchase: bug in store %s: state %q", asked.Store, asked.State)
+	}
+	is, err := b.decide(was, news, claimant != nil, b.Clock.Now())
+	if err != nil {
+		return Claimed{}, err
+	}
+	if err := b.commit(ctx, is); err != nil {
+		return Claimed{}, err
+	}
+	order := is.entries[0].is
+	if claimant == nil {
+		return Claimed{Order: order}, nil
+	}
+	switch {
+	case order.State == OrderRefunded:
+		return Claimed{}, invalid("The store says that this was refunded.")
+	case order.Replaced:
+		return Claimed{}, fault.New(fault.Invalid, "superseded_purchase", "Another purchase took the place of this one; send that.")
+	}
+	return Claimed{order, is.customer}, nil
+}
+
+// entry is an order as it was and as it is.
+type entry struct {
+	item    table.Item
+	was, is Order
+	sale    Sale
+	product catalog.Product
+	listed  bool // the catalog has the product
+	heard   bool // the sale was news
+}
+
+// state is everything of ours that news are compared with.
+type state struct {
+	scope    table.Scope
+	customer *customer.Customer // the claimant, or the owner; nil where there is neither
+	entries  []entry            // of each sale of the news, and then of what else the line holds unclaimed
+	item     table.Item         // of the line
+	line     Record
+	bound    string // our id of the customer whom the sale's account names, or ""
+	owner    string // our id of the customer whom it belongs to, or ""
+}
+
+// read gathers the state, for a claim of something new in two round trips.
+func (b *Book) read(ctx context.Context, scope table.Scope, claimant *string, news News) (state, error) {
+	asked := news.Sales[0]
+	now := state{scope: scope}
+	var err error
+	if claimant != nil {
+		if now.customer, err = b.Customers.Named(ctx, scope, *claimant); err != nil {
 			return state{}, err
 		}
 	}
-	if s.Account != "" {
-		now.bound, err = customer.Bound(ctx, b.Tables, scope, s.Store, s.Account)
+	now.item.Key = recordKey(scope, asked.Store, asked.Line)
+	keys := []table.Key{now.item.Key}
+	for _, s := range news.Sales {
+		p, listed := b.Catalog.BySKU(s.Store, s.SKU)
+		key := orderKey(scope, OrderID(s.Store, s.Order))
+		now.entries = append(now.entries, entry{item: table.Item{Key: key}, sale: s, product: p, listed: listed})
+		keys = append(keys, key)
+	}
+	if err := b.fill(ctx, &now, keys); err != nil {
+		return state{}, err
+	}
+	if asked.Account != "" {
+		if now.bound, err = customer.Bound(ctx, b.Tables, scope, asked.Store, asked.Account); err != nil {
+			return state{}, err
+		}
+	}
+	for _, owner := range []string{now.line.Owner, now.entries[0].was.Customer, now.bound} {
+		if now.owner == "" {
+			now.owner = owner
+		}
+		if claimant != nil && owner != "" && owner != now.owner {
+			return state{}, ownedByAnother() // whoever claims is one of them at most
+		}
+	}
+	if claimant == nil && now.owner != "" {
+		if now.customer, err = customer.Read(ctx, b.Tables, scope, now.owner); err != nil {
+			return state{}, fmt.Errorf("purchase: owner: %w", err)
+		}
+	}
+	if now.line.Owner == "" && (claimant != nil || now.owner != "") {
+		err = b.join(ctx, &now)
 	}
 	return now, err
 }
 
-// settle compares a sale with our records and writes what follows. A *table.Conflict
-// means that another write came between: compare anew.
-func (b *Book) settle(ctx context.Context, scope table.Scope, customerID string, s Sale, p catalog.Product) (Claimed, error) {
-	was, err := b.read(ctx, scope, customerID, s)
+// fill reads the line and the orders of a state.
+func (b *Book) fill(ctx context.Context, now *state, keys []table.Key) error {
+	items, err := b.Tables.GetAll(ctx, keys)
 	if err != nil {
-		return Claimed{}, err
+		return fmt.Errorf("purchase: reading: %w", err)
 	}
-	me := was.customer.Ref
-	for _, owner := range []string{was.order.Customer, was.line.Owner, was.bound} {
-		if owner != "" && owner != me {
-			return Claimed{}, ownedByAnother()
+	for _, item := range items {
+		if item.Key == now.item.Key {
+			now.item = item
+			now.line, err = decodeRecord(item)
 		}
-	}
-	switch s.State {
-	case Pending:
-		return Claimed{Order{ID: OrderID(s.Store, s.Order), Kind: OrderKind, Store: s.Store, SKU: s.SKU, State: OrderPending}, was.customer}, nil
-	case Failed:
-		return Claimed{}, invalid("The store says that this was never paid.")
-	case Refunded:
-		if was.order.State == OrderGranted {
-			if err := b.takeBack(ctx, was, s); err != nil {
-				return Claimed{}, err
+		for i := range now.entries {
+			if e := &now.entries[i]; item.Key == e.item.Key {
+				e.item = item
+				e.was, err = DecodeOrder(item)
 			}
 		}
-		return Claimed{}, invalid("The store says that this was refunded.")
-	case Paid:
-		switch was.order.State {
-		case OrderGranted:
-			return Claimed{was.order, was.customer}, nil
-		case OrderRefunded:
-			return Claimed{}, invalid("This was refunded.")
-		case OrderPending:
-		}
-		return b.grant(ctx, scope, was, s, p)
-	}
-	return Claimed{}, fmt.Errorf("purchase: bug in store %s: state %q", s.Store, s.State)
-}
-
-// grant writes the order, the line, what the customer now has and the event that tells of
-// it, all or nothing, if the order is still not there.
-func (b *Book) grant(ctx context.Context, scope table.Scope, was state, s Sale, p catalog.Product) (Claimed, error) {
-	now, c := b.Clock.Now(), was.customer
-	if s.Test && scope.Environment == "production" && c.CountTest(now) > b.TestsPerDay {
-		return Claimed{}, fault.New(fault.Denied, "test_purchases_refused", "No more purchases without money are granted to this customer today.")
-	}
-	end := until(s, p, now)
-	order := Order{
-		ID: OrderID(s.Store, s.Order), Kind: OrderKind, Customer: c.Ref, Store: s.Store, Line: s.Line, SKU: s.SKU,
-		Product: p.ID, State: OrderGranted, Quantity: s.Quantity, Entitlement: p.Entitlement, PurchasedAt: s.PurchasedAt,
-		GrantedAt: now, Until: end, Price: s.Price, PriceIn: s.Currency, Test: s.Test, Family: s.Family,
-	}
-	tell := event.Event{
-		Type: event.PurchaseGranted, At: now, OrderID: order.ID, Store: s.Store, ProductID: s.SKU,
-		Entitlement: p.Entitlement, Amount: s.Price, Currency: s.Currency, Test: s.Test,
-	}
-	if !end.IsZero() {
-		tell.ExpiresAt = &end
-	}
-	line := was.line
-	line.Store, line.Line, line.Owner = s.Store, s.Line, c.Ref
-	renewed := line.Order != ""
-	line = line.seen(s, p, end)
-	if p.Kind == catalog.Consumable {
-		order.Currency, order.Credited = p.Currency, p.Amount*int64(max(s.Quantity, 1))
-		w := c.Wallets()[p.Currency].Credit(wallet.Lot{OrderID: order.ID, Kind: wallet.Paid, Granted: order.Credited, Test: s.Test})
-		c.SetWallet(p.Currency, w)
-		balance := w.Balance(now)
-		tell.WalletCurrency, tell.Credited, tell.Balance = p.Currency, order.Credited, &balance
-	} else {
-		c.Set(line.source())
-		if renewed {
-			tell.Type = event.PurchaseRenewed
+		if err != nil {
+			return err
 		}
 	}
-	if s.Account != "" && was.bound == "" {
-		c.Bind(s.Store, s.Account)
-	}
-	c.Tell(tell)
-	if err := b.commit(ctx, was, order, line); err != nil {
-		return Claimed{}, err
-	}
-	return Claimed{order, c}, nil
+	return nil
 }
 
-// takeBack undoes what an order granted, once.
-func (b *Book) takeBack(ctx context.Context, was state, s Sale) error {
-	now, c, order, line := b.Clock.Now(), was.customer, was.order, was.line
-	order.State, order.RefundedAt = OrderRefunded, now
-	tell := event.Event{
-		Type: event.PurchaseRefunded, At: now, OrderID: order.ID, Store: order.Store, ProductID: order.SKU,
-		Entitlement: order.Entitlement, Test: order.Test,
-	}
-	if order.Credited > 0 {
-		w := c.Wallets()[order.Currency].TakeBack(order.ID, order.Credited)
-		c.SetWallet(order.Currency, w)
-		balance := w.Balance(now)
-		tell.WalletCurrency, tell.Credited, tell.Balance = order.Currency, -order.Credited, &balance
-	}
-	// A refund of an older renewal leaves the line to the one that reaches furthest.
-	if line.Order == order.ID {
-		line.State, line.WillRenew, line.AsOf = entitlement.Ended, false, s.AsOf
-		if line.Entitlement != "" {
-			c.Set(line.source())
+// join adds what else the line holds, for whoever becomes its owner.
+func (b *Book) join(ctx context.Context, now *state) error {
+	var keys []table.Key
+	for _, t := range now.line.Terms {
+		key := orderKey(now.scope, t.Order)
+		known := false
+		for _, e := range now.entries {
+			known = known || e.item.Key == key
 		}
+		if known || t.State == Refunded {
+			continue
+		}
+		p, listed := b.Catalog.BySKU(now.line.Store, t.SKU)
+		now.entries = append(now.entries, entry{item: table.Item{Key: key}, product: p, listed: listed})
+		keys = append(keys, key)
 	}
-	c.Tell(tell)
-	return b.commit(ctx, was, order, line)
+	if len(keys) == 0 {
+		return nil
+	}
+	return b.fill(ctx, now, keys)
 }
 
-func (b *Book) commit(ctx context.Context, was state, order Order, line Record) error {
-	orderItem, err := encode(was.orderItem, order)
-	if err != nil {
-		return err
+// commit writes what changed, all or nothing.
+func (b *Book) commit(ctx context.Context, is decision) error {
+	var writes []table.Write
+	for _, e := range is.entries {
+		if e.is == e.was {
+			continue
+		}
+		item, err := encode(e.item, e.is)
+		if err != nil {
+			return err
+		}
+		writes = append(writes, table.Put(item))
 	}
-	lineItem, err := encode(was.lineItem, line)
-	if err != nil {
-		return err
+	if is.lineChanged {
+		item, err := encode(is.item, is.line)
+		if err != nil {
+			return err
+		}
+		item.Index = is.line.index(is.scope)
+		writes = append(writes, table.Put(item))
 	}
-	writes, err := was.customer.Writes()
-	if err != nil {
-		return err
+	if is.customer != nil && is.told {
+		own, err := is.customer.Writes()
+		if err != nil {
+			return err
+		}
+		writes = append(own, writes...)
 	}
-	if err := b.Tables.Commit(ctx, append(writes, table.Put(orderItem), table.Put(lineItem))...); err != nil {
+	if len(writes) == 0 {
+		return nil
+	}
+	if err := b.Tables.Commit(ctx, writes...); err != nil {
 		// Not whose: an order's id may be the proof of it.
-		return fmt.Errorf("purchase: writing an order of %s: %w", order.Store, err)
+		return fmt.Errorf("purchase: writing an order of %s: %w", is.line.Store, err)
 	}
 	return nil
 }

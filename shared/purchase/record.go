@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"time"
 
-	"grantline/shared/catalog"
-	"grantline/shared/entitlement"
 	"grantline/shared/table"
 )
 
 const (
-	schema = 1
+	// schema is the version of what is written; code reads the one before as well.
+	schema = 2
 	// OrderKind tells a purchase's order from a charge's in the orders table.
 	OrderKind = "purchase"
 )
@@ -21,25 +20,32 @@ type OrderState string
 
 // The states of an order.
 const (
-	OrderPending  OrderState = "pending" // an answer, never a record: the store has not taken the money yet
-	OrderGranted  OrderState = "granted"
-	OrderRefunded OrderState = "refunded"
+	OrderPending OrderState = "pending" // an answer, never a record: the store has not taken the money yet
+	// OrderUnclaimed: paid, and nobody came for it yet; the store told us of it.
+	OrderUnclaimed OrderState = "unclaimed"
+	OrderGranted   OrderState = "granted"
+	OrderRefunded  OrderState = "refunded"
 )
 
 // Order is one movement of money at a store, and what it granted.
 type Order struct {
-	ID          string     `json:"id"`   // the store, "_" and the store's id
-	Kind        string     `json:"kind"` // OrderKind
-	Customer    string     `json:"customer"`
-	Store       string     `json:"store"`
-	Line        string     `json:"line"`
-	SKU         string     `json:"sku"`
-	Product     string     `json:"product"` // our id of it
+	ID       string `json:"id"`   // the store, "_" and the store's id
+	Kind     string `json:"kind"` // OrderKind
+	Customer string `json:"customer,omitempty"`
+	Store    string `json:"store"`
+	Line     string `json:"line"`
+	SKU      string `json:"sku"`
+	Product  string `json:"product,omitempty"` // our id of it
+	// State counts for a sale that gave up its place (Replaced) too: it was paid.
 	State       OrderState `json:"state"`
+	Replaced    bool       `json:"replaced,omitempty"`
+	Returned    int        `json:"returned,omitempty"` // to the customer, in thousandths of a per cent of the price
+	AsOf        time.Time  `json:"asOf,omitzero"`      // of the store's newest word about it
 	Quantity    int        `json:"quantity"`
 	Entitlement string     `json:"entitlement,omitempty"`
 	Currency    string     `json:"walletCurrency,omitempty"`
-	Credited    int64      `json:"credited,omitempty"` // of the wallet currency
+	Credited    int64      `json:"credited,omitempty"`  // of the wallet currency
+	TakenBack   int64      `json:"takenBack,omitempty"` // of what was credited
 	PurchasedAt time.Time  `json:"purchasedAt,omitzero"`
 	GrantedAt   time.Time  `json:"grantedAt,omitzero"`
 	RefundedAt  time.Time  `json:"refundedAt,omitzero"`
@@ -48,23 +54,6 @@ type Order struct {
 	PriceIn     string     `json:"priceIn,omitempty"`
 	Test        bool       `json:"test,omitempty"`
 	Family      bool       `json:"family,omitempty"`
-}
-
-// Record is a purchase: who owns a line and how it stands.
-type Record struct {
-	Store       string            `json:"store"`
-	Line        string            `json:"line"`
-	Owner       string            `json:"owner"` // our id of the customer
-	Order       string            `json:"order"` // the one that reaches furthest
-	SKU         string            `json:"sku"`
-	Product     string            `json:"product"`
-	Entitlement string            `json:"entitlement,omitempty"`
-	State       entitlement.State `json:"state"`
-	Until       time.Time         `json:"until,omitzero"`
-	AsOf        time.Time         `json:"asOf"` // of the store's newest word
-	WillRenew   bool              `json:"willRenew,omitempty"`
-	Test        bool              `json:"test,omitempty"`
-	Family      bool              `json:"family,omitempty"`
 }
 
 // OrderID is our id of a store's order.
@@ -85,6 +74,18 @@ func DecodeOrder(item table.Item) (Order, error) {
 	return o, err
 }
 
+// decodeRecord reads a line from its item, one of the schema before as well.
+func decodeRecord(item table.Item) (Record, error) {
+	if item.Schema == 1 {
+		var old recordV1
+		err := decode(item, &old)
+		return old.record(), err
+	}
+	var r Record
+	err := decode(item, &r)
+	return r, err
+}
+
 func decode(item table.Item, into any) error {
 	if item.Schema > schema {
 		return fmt.Errorf("purchase: item of schema %d, newer than this code's %d", item.Schema, schema)
@@ -99,56 +100,4 @@ func encode(item table.Item, value any) (table.Item, error) {
 	data, err := json.Marshal(value)
 	item.Schema, item.Data = schema, data
 	return item, err
-}
-
-// ReviewWithin bounds access to a subscription whose store did not say when it ends:
-// without further word it is over after that time.
-const ReviewWithin = 70 * 24 * time.Hour
-
-// until is the end of what a paid sale gives; zero is never.
-func until(s Sale, p catalog.Product, now time.Time) time.Time {
-	switch p.Kind {
-	case catalog.NonRenewing:
-		if s.PurchasedAt.IsZero() {
-			return p.Until(now)
-		}
-		return p.Until(s.PurchasedAt)
-	case catalog.Subscription:
-		if s.Until.IsZero() {
-			return now.Add(ReviewWithin)
-		}
-		return s.Until
-	case catalog.Consumable, catalog.NonConsumable:
-	}
-	return time.Time{}
-}
-
-// seen is the record after a paid sale. The order that reaches furthest decides what the
-// line gives, and the newest word whether it will renew; so sales seen in any order
-// leave the same record.
-func (r Record) seen(s Sale, p catalog.Product, end time.Time) Record {
-	fresh, id := r.Order == "", OrderID(s.Store, s.Order)
-	// Of two that end together the greater id decides, for one of them must; but what was
-	// taken back yields to either.
-	level := end.Equal(r.Until) && (id > r.Order || r.State == entitlement.Ended)
-	if fresh || level || reaches(end, r.Until) {
-		r.Order, r.SKU, r.Product, r.Entitlement = id, s.SKU, p.ID, p.Entitlement
-		r.Until, r.Test, r.Family, r.State = end, s.Test, s.Family, entitlement.Active
-	}
-	if fresh || s.AsOf.After(r.AsOf) {
-		r.AsOf, r.WillRenew = s.AsOf, s.WillRenew
-	}
-	return r
-}
-
-// reaches says whether an end is further than another; never is furthest.
-func reaches(end, other time.Time) bool {
-	return !other.IsZero() && (end.IsZero() || end.After(other))
-}
-
-func (r Record) source() entitlement.Source {
-	return entitlement.Source{
-		Kind: "purchase", Provider: r.Store, Ref: r.Line, Entitlement: r.Entitlement, ProductID: r.SKU,
-		OrderID: r.Order, State: r.State, Until: r.Until, WillRenew: r.WillRenew, Test: r.Test, Family: r.Family,
-	}
 }

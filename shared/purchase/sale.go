@@ -11,6 +11,8 @@ type Proof struct {
 	// Evidence is Apple's signed transaction, Play's purchase token or the orderId of
 	// Apps-in-Toss. It is secret: it appears in no log and no error.
 	Evidence string
+	// Receipt says that the evidence is one of Apple's old receipts.
+	Receipt bool
 	// SKU is what the app says it bought; "" if it did not say. It is compared with the
 	// store's word and never believed.
 	SKU string
@@ -28,6 +30,7 @@ type SaleState string
 const (
 	Pending  SaleState = "pending"  // ordered, money not taken yet
 	Paid     SaleState = "paid"     // money taken
+	Replaced SaleState = "replaced" // paid, and given up for another sale of the same line
 	Refunded SaleState = "refunded" // money given back, or access taken back by the store
 	Failed   SaleState = "failed"   // ended without money; final
 )
@@ -35,6 +38,8 @@ const (
 // Sale is a store's word about one order, now.
 type Sale struct {
 	Store string
+	// App is the store's name of the app that it was sold in, "" where there is but one.
+	App string
 	// Line names what renewals and upgrades have in common: Apple's original
 	// transaction, Apps-in-Toss's first order, the oldest Play token's hash.
 	Line string
@@ -52,8 +57,12 @@ type Sale struct {
 	AsOf time.Time
 	// Quantity of a consumable, 1 or more.
 	Quantity int
-	// WillRenew says that the store means to charge again at Until.
+	// WillRenew says that the store means to charge again at Until, as far as a sale alone
+	// tells. A Standing knows better.
 	WillRenew bool
+	// Returned is how much of a Refunded sale was given back, in thousandths of a per cent;
+	// 0 is all of it. What is not virtual currency is taken back whole.
+	Returned int
 	// Test marks a purchase made without money: sandbox, license tester, TestFlight.
 	Test bool
 	// Family marks a share of somebody else's purchase.
@@ -66,11 +75,94 @@ type Sale struct {
 	Price    int64
 }
 
+// Standing is how a store means to go on with a line of renewals.
+type Standing struct {
+	// AsOf is the instant that it is about, as a Sale's; zero means that nobody said.
+	AsOf      time.Time `json:"asOf,omitzero"`
+	WillRenew bool      `json:"willRenew,omitempty"`
+	// Retrying says that the store could not take the money and goes on trying.
+	Retrying bool `json:"retrying,omitempty"`
+	// GraceUntil is until when access stays meanwhile, beyond what was paid for.
+	GraceUntil time.Time `json:"graceUntil,omitzero"`
+	// Next is the store's name of the product that takes over with the next renewal, ""
+	// if it stays the same.
+	Next string `json:"next,omitempty"`
+	// Reason is why it will not renew, or did not.
+	Reason Reason `json:"reason,omitempty"`
+	// PriceIncrease is what the customer said to a higher price: "", pending or accepted.
+	PriceIncrease string `json:"priceIncrease,omitempty"`
+}
+
+// Reason is why a line does not go on.
+type Reason string
+
+// The reasons.
+const (
+	ByCustomer  Reason = "customer"    // cancelled
+	ByBilling   Reason = "billing"     // the money could not be taken
+	ByPrice     Reason = "price"       // no consent to a higher price
+	ByProduct   Reason = "unavailable" // the product was not for sale any more
+	ByTheUnsaid Reason = "other"
+)
+
+// News is what a store says at one time about one line.
+type News struct {
+	// Sales has the one that was asked about first; others of its line may follow.
+	Sales []Sale
+	// Standing is the zero one where the store has nothing to say on it.
+	Standing Standing
+	// Unasked means that these are signed words alone, though the store could be asked and
+	// was out of reach: the line is to be looked at again soon.
+	Unasked bool
+	// Usage means that the store asks what became of the first sale.
+	Usage bool
+}
+
 // Store is a shop that sells for us.
 type Store interface {
 	// Look finds out how a sale stands. Errors: fault.Malformed for evidence that cannot
 	// be read, fault.Invalid for what is proven false (forged, another app's, unknown to
 	// the store), fault.Unavailable for everything that could not be found out, our own
 	// misconfiguration included. It has no effect at the store and may be repeated.
-	Look(ctx context.Context, p Proof) (Sale, error)
+	Look(ctx context.Context, p Proof) (News, error)
+}
+
+// Reader is a store whose evidence is a word by itself, so that our book can be asked
+// before the store is.
+type Reader interface {
+	// Read verifies the evidence without any call; its errors are Look's. It is false for
+	// evidence that says nothing by itself.
+	Read(ctx context.Context, p Proof) (Sale, bool, error)
+}
+
+// Follower is a store whose sales can be followed after their claim.
+type Follower interface {
+	// Hear reads what a notice brought, and looks again where the store can be asked.
+	// fault.Invalid and fault.Malformed are for evidence that nobody will ever believe;
+	// News without sales is about no sale.
+	Hear(ctx context.Context, evidence string) (News, error)
+	// Follow asks how a line that we know stands now. Errors: fault.NotFound if the store
+	// does not know it, fault.Unavailable if that could not be found out. It is false where
+	// the store cannot be asked at all.
+	Follow(ctx context.Context, l Line) (News, bool, error)
+	// Report tells the store what became of a sale. Errors: fault.Invalid when it does not
+	// take the report, fault.Unavailable when it should be told again.
+	Report(ctx context.Context, s Sale, u Usage) error
+}
+
+// Line names what Follow asks about.
+type Line struct {
+	Line  string // as Sale.Line
+	Order string // as Sale.Order, of the sale that reaches furthest
+	Test  bool
+}
+
+// Usage is what became of a sale, as far as our book knows.
+type Usage struct {
+	// Delivered says that it was granted to a customer.
+	Delivered bool
+	// Spendable says that it is virtual currency, of which Spent thousandths of a per cent
+	// are gone.
+	Spendable bool
+	Spent     int
 }

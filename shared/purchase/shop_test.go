@@ -3,6 +3,7 @@ package purchase_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -25,18 +26,18 @@ type store struct {
 	looks int
 }
 
-func (s *store) Look(_ context.Context, p purchase.Proof) (purchase.Sale, error) {
+func (s *store) Look(_ context.Context, p purchase.Proof) (purchase.News, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.looks++
 	if s.down != nil {
-		return purchase.Sale{}, s.down
+		return purchase.News{}, s.down
 	}
 	sale, ok := s.sales[p.Evidence]
 	if !ok {
-		return purchase.Sale{}, fault.New(fault.Invalid, "invalid_purchase", "This was not signed by the store.")
+		return purchase.News{}, fault.New(fault.Invalid, "invalid_purchase", "This was not signed by the store.")
 	}
-	return sale, nil
+	return purchase.News{Sales: []purchase.Sale{sale}}, nil
 }
 
 func (s *store) put(evidence string, sale purchase.Sale) {
@@ -99,7 +100,7 @@ func newShop(t testing.TB) *shop {
 		store: &store{sales: map[string]purchase.Sale{}},
 	}
 	s.Book = &purchase.Book{
-		Tables: s.tables, Catalog: c, Clock: s.clock, TestsPerDay: 3,
+		Tables: s.tables, Catalog: c, Clock: s.clock, TestsPerDay: 3, Log: slog.New(slog.DiscardHandler),
 		Stores: map[string]purchase.Store{"apple": s.store, "appsintoss": byOrder{s.store}},
 		Customers: customer.Directory{Tables: s.tables, Identity: customer.Identity{
 			Key: func(context.Context, bool) (string, error) { return strings.Repeat("k", 32), nil },

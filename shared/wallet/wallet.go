@@ -73,3 +73,22 @@ func (w Wallet) TakeBack(orderID string, amount int64) Wallet {
 	next.Debt += amount
 	return next
 }
+
+// GiveBack undoes a TakeBack of amount of an order's lot: it pays the debt first, and
+// what is left is in the lot again.
+func (w Wallet) GiveBack(l Lot, amount int64) Wallet {
+	paid := min(w.Debt, amount)
+	next := Wallet{Lots: slices.Clone(w.Lots), Debt: w.Debt - paid}
+	if amount -= paid; amount == 0 {
+		return next
+	}
+	for i := range next.Lots {
+		if next.Lots[i].OrderID == l.OrderID {
+			next.Lots[i].Remaining += amount
+			return next
+		}
+	}
+	l.Remaining = amount
+	next.Lots = append(next.Lots, l)
+	return next
+}

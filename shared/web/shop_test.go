@@ -45,22 +45,22 @@ func (s *shop) sell(evidence string, sale purchase.Sale) {
 	s.sales[evidence] = sale
 }
 
-func (s *shop) Look(ctx context.Context, p purchase.Proof) (purchase.Sale, error) {
+func (s *shop) Look(ctx context.Context, p purchase.Proof) (purchase.News, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.looks++
 	s.keys = append(s.keys, p.UserKey)
 	if !s.shape.MatchString(p.Evidence) {
-		return purchase.Sale{}, fault.New(fault.Malformed, "invalid_purchase", "The proof cannot be read.")
+		return purchase.News{}, fault.New(fault.Malformed, "invalid_purchase", "The proof cannot be read.")
 	}
 	if s.down || ctx.Err() != nil {
-		return purchase.Sale{}, outage()
+		return purchase.News{}, outage()
 	}
 	sale, ok := s.sales[p.Evidence]
 	if !ok || p.SKU != "" && p.SKU != sale.SKU {
-		return purchase.Sale{}, fault.New(fault.Invalid, "invalid_purchase", "The store does not know of this.")
+		return purchase.News{}, fault.New(fault.Invalid, "invalid_purchase", "The store does not know of this.")
 	}
-	return sale, nil
+	return purchase.News{Sales: []purchase.Sale{sale}}, nil
 }
 
 // ordersShop is a shop whose evidence is the order's id.
@@ -73,8 +73,8 @@ func (s ordersShop) OrderOf(p purchase.Proof) (string, bool) {
 // deadlined is a store that is out of reach and tells whether its time was bounded.
 type deadlined func(bounded bool)
 
-func (d deadlined) Look(ctx context.Context, _ purchase.Proof) (purchase.Sale, error) {
+func (d deadlined) Look(ctx context.Context, _ purchase.Proof) (purchase.News, error) {
 	_, bounded := ctx.Deadline()
 	d(bounded)
-	return purchase.Sale{}, outage()
+	return purchase.News{}, outage()
 }

@@ -1,0 +1,251 @@
+package purchase
+
+import (
+	"cmp"
+	"reflect"
+	"slices"
+	"time"
+
+	"grantline/shared/catalog"
+	"grantline/shared/entitlement"
+	"grantline/shared/event"
+	"grantline/shared/fault"
+	"grantline/shared/wallet"
+)
+
+// decision is a state after news.
+type decision struct {
+	state
+	lineChanged bool
+	told        bool // the customer changed
+}
+
+// decide is what news make of a state. It reads nothing and writes nothing but the
+// customer in memory.
+func (b *Book) decide(was state, news News, claimed bool, now time.Time) (decision, error) {
+	is := decision{state: was}
+	is.entries = slices.Clone(was.entries)
+	is.line.Store, is.line.Line = news.Sales[0].Store, news.Sales[0].Line
+	for i := range is.entries {
+		e := &is.entries[i]
+		e.is = e.was
+		if i >= len(news.Sales) {
+			continue
+		}
+		if e.was.ID != "" && (e.was.Test != e.sale.Test || e.was.Line != e.sale.Line) {
+			return decision{}, invalid("The store used the name of this purchase for another one.")
+		}
+		e.is, e.heard = e.was.hear(e.sale, now)
+	}
+	is.line = is.line.stand(news.Standing)
+
+	owner := was.owner
+	if claimed && owner == "" && is.entries[0].is.claimable() {
+		owner = was.customer.Ref
+	}
+	if owner != "" && was.line.Owner == "" && b.tooManyTests(is, now) {
+		if claimed {
+			return decision{}, fault.New(fault.Denied, "test_purchases_refused", "No more purchases without money are granted to this customer today.")
+		}
+		owner = "" // it waits for its claim
+	}
+	is.line.Owner = owner
+	for i := range is.entries {
+		if e := &is.entries[i]; owner != "" && e.is.State == OrderUnclaimed {
+			if !e.listed {
+				// Money was taken for something that our catalog forgot: ours to mend, not the
+				// customer's to lose.
+				return decision{}, fault.New(fault.Unavailable, "product_not_configured", "%q of %s is not in the catalog yet.", e.is.SKU, e.is.Store)
+			}
+			e.is = e.is.own(owner, e.product, now)
+		}
+	}
+	for _, e := range is.entries {
+		if e.heard || e.is != e.was {
+			is.line = is.line.hear(e.term(was.line))
+		}
+	}
+	if b.follows(is.line.Store) {
+		is.line.CheckAt = is.line.check(now, news.Unasked)
+	}
+	if owner != "" {
+		is.tellOrders(was.line.Owner == "", now)
+		is.tellLine(now)
+		if account := news.Sales[0].Account; account != "" && was.bound == "" {
+			is.customer.Bind(is.line.Store, account)
+			is.told = true
+		}
+	}
+	is.lineChanged = is.item.Revision == 0 || !reflect.DeepEqual(is.line, was.line)
+	return is, nil
+}
+
+// tooManyTests counts a purchase without money that a production project would grant.
+func (b *Book) tooManyTests(is decision, now time.Time) bool {
+	first := is.entries[0].is
+	return first.Test && first.claimable() && is.scope.Environment == "production" && is.customer.CountTest(now) > b.TestsPerDay
+}
+
+// term of an entry; one that came with no sale keeps what the line knew of it.
+func (e entry) term(line Record) Term {
+	if e.sale.Order != "" {
+		return e.is.term(e.sale)
+	}
+	at := slices.IndexFunc(line.Terms, func(t Term) bool { return t.Order == e.is.ID })
+	t := line.Terms[at]
+	t.Entitlement, t.End = e.is.Entitlement, e.is.Until
+	return t
+}
+
+// tellOrders brings the customer up to date with each order, and tells of what changed,
+// the oldest purchase first.
+func (is *decision) tellOrders(fresh bool, now time.Time) {
+	before := is.before()
+	inTurn := make([]*entry, len(is.entries))
+	for i := range is.entries {
+		inTurn[i] = &is.entries[i]
+	}
+	slices.SortStableFunc(inTurn, func(a, b *entry) int {
+		return cmp.Or(a.is.PurchasedAt.Compare(b.is.PurchasedAt), cmp.Compare(a.is.ID, b.is.ID))
+	})
+	for _, e := range inTurn {
+		if e.is.Customer == "" {
+			continue
+		}
+		moved := is.move(e, now)
+		kind := e.kind()
+		if kind == event.PurchaseGranted && !fresh {
+			kind = is.renewal(e, before)
+		}
+		if kind == "" {
+			continue
+		}
+		if kind == event.PurchaseGranted && e.product.Kind == catalog.Subscription {
+			fresh = false // what follows in the line renews it
+		}
+		tell := event.Event{
+			Type: kind, At: now, OrderID: e.is.ID, Store: e.is.Store, ProductID: e.is.SKU, Entitlement: e.is.Entitlement, Test: e.is.Test,
+		}
+		if e.was.Customer == "" {
+			tell.Amount, tell.Currency = e.is.Price, e.is.PriceIn
+		}
+		if end := e.is.Until; !end.IsZero() && e.is.State == OrderGranted {
+			tell.ExpiresAt = &end
+		}
+		if e.is.Currency != "" {
+			balance := is.customer.Wallets()[e.is.Currency].Balance(now)
+			tell.WalletCurrency, tell.Credited, tell.Balance = e.is.Currency, moved, &balance
+		}
+		is.customer.Tell(tell)
+		is.told = true
+	}
+}
+
+// kind is the event that an order's change is, "" if it is none.
+func (e entry) kind() event.Type {
+	was, is := e.was, e.is
+	switch {
+	case was.Customer == "":
+		if is.Replaced {
+			return "" // what took its place is told of
+		}
+		return event.PurchaseGranted
+	case is.Returned > was.Returned && is.Family:
+		return event.PurchaseRevoked
+	case is.Returned > was.Returned:
+		return event.PurchaseRefunded
+	case is.Returned < was.Returned:
+		return event.PurchaseRestored
+	case is.State == OrderGranted && is.Until.After(was.Until) && !was.Until.IsZero():
+		return event.PurchaseExtended
+	}
+	return ""
+}
+
+// renewal says what kind of a later sale of a line it is.
+func (is *decision) renewal(e *entry, before entitlement.Source) event.Type {
+	switch {
+	case is.line.first().Order != e.is.ID:
+	case before.State == entitlement.Grace || before.State == entitlement.OnHold:
+		return event.PurchaseRecovered
+	case before.ProductID != "" && before.ProductID != e.is.SKU:
+		return event.PurchaseChanged
+	}
+	return event.PurchaseRenewed
+}
+
+// move credits or takes back what an order gives of a wallet's currency, and returns how
+// much that was.
+func (is *decision) move(e *entry, now time.Time) int64 {
+	o := &e.is
+	if o.Credited == 0 {
+		return 0
+	}
+	lot := wallet.Lot{OrderID: o.ID, Kind: wallet.Paid, Granted: o.Credited, Test: o.Test}
+	w, moved := is.customer.Wallets()[o.Currency], int64(0)
+	if e.was.Customer == "" {
+		w, moved = w.Credit(lot), o.Credited
+	}
+	if back := o.back() - o.TakenBack; back > 0 {
+		w, moved = w.TakeBack(o.ID, back), moved-back
+	} else if back < 0 {
+		w, moved = w.GiveBack(lot, -back), moved-back
+	}
+	o.TakenBack = o.back()
+	if moved != 0 || e.was.Customer == "" {
+		is.customer.SetWallet(o.Currency, w)
+		is.told = true
+	}
+	return moved
+}
+
+// before is what the customer last knew of the line, the zero Source if nothing.
+func (is *decision) before() entitlement.Source {
+	for _, s := range is.customer.Sources() {
+		if s.Kind == entitlement.KindPurchase && s.Provider == is.line.Store && s.Ref == is.line.Line {
+			return s
+		}
+	}
+	return entitlement.Source{}
+}
+
+// tellLine brings the customer up to date with the line.
+func (is *decision) tellLine(now time.Time) {
+	before, after := is.before(), is.line.source(now)
+	over := is.line.over(now)
+	if after.Entitlement == "" && before.OrderID == "" {
+		return // virtual currency opens nothing
+	}
+	tell := func(kind event.Type, product string) {
+		e := event.Event{
+			Type: kind, At: now, OrderID: after.OrderID, Store: after.Provider, ProductID: product, Entitlement: after.Entitlement, Test: after.Test,
+		}
+		if end := after.Until; !end.IsZero() {
+			e.ExpiresAt = &end
+		}
+		is.customer.Tell(e)
+	}
+	same := before.OrderID == after.OrderID && after.State != entitlement.Ended
+	switch {
+	case before.OrderID == "" || over:
+	case after.State == entitlement.Grace && before.State != entitlement.Grace:
+		tell(event.PurchaseGrace, after.ProductID)
+	case after.State == entitlement.OnHold && before.State != entitlement.OnHold:
+		tell(event.PurchaseOnHold, after.ProductID)
+	case same && before.WillRenew && !after.WillRenew:
+		tell(event.PurchaseEnding, after.ProductID)
+	case same && !before.WillRenew && after.WillRenew:
+		tell(event.PurchaseResumed, after.ProductID)
+	}
+	if after.Next != "" && after.Next != before.Next {
+		tell(event.PurchasePlanned, after.Next)
+	}
+	if over && !is.line.Over {
+		tell(event.PurchaseExpired, after.ProductID)
+	}
+	is.line.Over = over
+	if after != before {
+		is.customer.Replace(after)
+		is.told = true
+	}
+}

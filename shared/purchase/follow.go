@@ -1,0 +1,205 @@
+package purchase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"strconv"
+	"strings"
+	"time"
+
+	"grantline/shared/clock"
+	"grantline/shared/customer"
+	"grantline/shared/fault"
+	"grantline/shared/table"
+)
+
+// reviewShards is over how many partitions of the index lines are spread that are to be
+// looked at again.
+const reviewShards = 8
+
+func reviewPartition(scope table.Scope, store string, shard int) string {
+	return scope.Key(store, "check", strconv.Itoa(shard))
+}
+
+// instantFormat sorts as text as it does in time.
+const instantFormat = "2006-01-02T15:04:05Z"
+
+// index is a line's entry among those to be looked at again, nil if it is none.
+func (r Record) index(scope table.Scope) *table.Index {
+	if r.CheckAt.IsZero() {
+		return nil
+	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(r.Line)) // never fails
+	return &table.Index{
+		Partition: reviewPartition(scope, r.Store, int(h.Sum32()%reviewShards)),
+		Sort:      r.CheckAt.UTC().Format(instantFormat) + "#" + r.Line,
+	}
+}
+
+// follows says whether a store's lines are looked at again.
+func (b *Book) follows(store string) bool {
+	_, ok := b.Stores[store].(Follower)
+	return ok
+}
+
+func (b *Book) follower(scope table.Scope, name string) (Follower, error) {
+	store, err := b.store(scope, name)
+	if err != nil {
+		return nil, err
+	}
+	f, ok := store.(Follower)
+	if !ok {
+		return nil, fmt.Errorf("purchase: bug: %s sends no notices", name)
+	}
+	return f, nil
+}
+
+// LookAgain takes over what a notice brought, and what the store says now. It reports
+// false for a notice that is about no sale, or that nobody can believe. Errors:
+// fault.Unavailable when it should come again.
+func (b *Book) LookAgain(ctx context.Context, scope table.Scope, store, evidence string) (bool, error) {
+	f, err := b.follower(scope, store)
+	if err != nil {
+		return false, err
+	}
+	looking, cancel := clock.LeaveRoom(ctx, answerMargin)
+	news, err := f.Hear(looking, evidence)
+	cancel()
+	if errors.Is(err, fault.Invalid) || errors.Is(err, fault.Malformed) {
+		b.Log.WarnContext(ctx, "A notice was not believed.", "store", store, "reason", err)
+		return false, nil
+	}
+	if err != nil || len(news.Sales) == 0 {
+		return false, err
+	}
+	settled, err := b.settle(ctx, scope, nil, news)
+	if err != nil {
+		return false, err
+	}
+	if !news.Usage {
+		return true, nil
+	}
+	return true, b.report(ctx, scope, f, news.Sales[0], settled.Order)
+}
+
+// report answers a store that asks what became of a sale.
+func (b *Book) report(ctx context.Context, scope table.Scope, f Follower, s Sale, o Order) error {
+	var u Usage
+	if o.Customer != "" {
+		u.Delivered = o.State == OrderGranted
+		c, err := customer.Read(ctx, b.Tables, scope, o.Customer)
+		if err != nil {
+			return fmt.Errorf("purchase: owner: %w", err)
+		}
+		if given := o.Credited - o.TakenBack; given > 0 {
+			left := int64(0)
+			for _, l := range c.Wallets()[o.Currency].Lots {
+				if l.OrderID == o.ID {
+					left = l.Remaining
+				}
+			}
+			u.Spendable, u.Spent = true, int((given-min(left, given))*wholly/given)
+		}
+	}
+	err := f.Report(ctx, s, u)
+	if errors.Is(err, fault.Invalid) {
+		b.Log.ErrorContext(ctx, "The store did not take a report on what became of a sale.", "alarm", true, "order", o.ID, "error", err)
+		return nil
+	}
+	return err
+}
+
+// Review asks the store about lines whose time has come, most of them at most, and says
+// when the next is due; zero if none is. A line that the store cannot say anything about
+// now keeps what it gives.
+func (b *Book) Review(ctx context.Context, scope table.Scope, store string, most int) (next time.Time, err error) {
+	f, err := b.follower(scope, store)
+	if err != nil {
+		return time.Time{}, err
+	}
+	sooner := func(at time.Time) {
+		if next.IsZero() || at.Before(next) {
+			next = at
+		}
+	}
+	now, silent := b.Clock.Now(), 0
+	for shard := range reviewShards {
+		page, err := b.Tables.Query(ctx, table.Query{
+			Table: table.Purchases, Indexed: true, Partition: reviewPartition(scope, store, shard), Limit: min(most+1, 1000),
+		})
+		if err != nil {
+			return time.Time{}, fmt.Errorf("purchase: lines to review: %w", err)
+		}
+		for _, item := range page.Items {
+			due, line, _ := strings.Cut(item.Index.Sort, "#")
+			at, err := time.Parse(instantFormat, due)
+			if err != nil {
+				return time.Time{}, fmt.Errorf("purchase: bug: an index entry without a time: %w", err)
+			}
+			if at.After(now) || most <= 0 {
+				sooner(at)
+				break
+			}
+			most--
+			answered, err := b.review(ctx, scope, f, store, line)
+			if err != nil {
+				return time.Time{}, err
+			}
+			if !answered {
+				silent++
+			}
+			if silent == mostSilent {
+				return now.Add(reviewSoon), nil // it is out of reach, and would be for the others
+			}
+		}
+	}
+	return next, nil
+}
+
+// mostSilent is how many lines of one run a store may be out of reach for.
+const mostSilent = 5
+
+// review asks about one line; false if the store was out of reach.
+func (b *Book) review(ctx context.Context, scope table.Scope, f Follower, store, line string) (answered bool, err error) {
+	item, err := b.Tables.Get(ctx, recordKey(scope, store, line))
+	if err != nil {
+		return false, fmt.Errorf("purchase: line: %w", err)
+	}
+	r, err := decodeRecord(item)
+	if err != nil {
+		return false, err
+	}
+	now := b.Clock.Now()
+	if r.CheckAt.IsZero() || r.CheckAt.After(now) {
+		return true, nil // the index was behind
+	}
+	looking, cancel := clock.LeaveRoom(ctx, answerMargin)
+	news, able, err := f.Follow(looking, Line{Line: line, Order: strings.TrimPrefix(r.first().Order, store+"_"), Test: r.first().Test})
+	cancel()
+	switch {
+	case err == nil && able && len(news.Sales) > 0:
+		_, err = b.settle(ctx, scope, nil, news)
+		return true, err
+	case err == nil || errors.Is(err, fault.NotFound):
+		// A known purchase survives its store's not knowing it.
+		answered, r.CheckAt = true, now.Add(reviewRetry)
+		if !now.Before(r.until().Add(reviewUntil)) {
+			r.CheckAt = time.Time{}
+		}
+	default:
+		b.Log.WarnContext(ctx, "A line could not be reviewed.", "store", store, "error", err)
+		r.CheckAt = now.Add(reviewSoon)
+	}
+	if item, err = encode(item, r); err != nil {
+		return false, err
+	}
+	item.Index = r.index(scope)
+	err = b.Tables.Commit(ctx, table.Put(item))
+	if errors.As(err, new(*table.Conflict)) {
+		return answered, nil // somebody had news
+	}
+	return answered, err
+}

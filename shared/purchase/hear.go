@@ -1,0 +1,116 @@
+package purchase
+
+import (
+	"time"
+
+	"grantline/shared/catalog"
+)
+
+// wholly is all of a sale, in thousandths of a per cent.
+const wholly = 100_000
+
+// weight decides between two words of one instant: what takes away counts.
+func (s Sale) weight() int {
+	switch s.State {
+	case Refunded:
+		return 2
+	case Replaced:
+		return 1
+	case Paid, Pending, Failed:
+	}
+	return 0
+}
+
+func (o Order) weight() int {
+	switch {
+	case o.Returned > 0:
+		return 2
+	case o.Replaced:
+		return 1
+	}
+	return 0
+}
+
+// hear is the order after a store's word about it; false if the word is no news.
+func (o Order) hear(s Sale, now time.Time) (Order, bool) {
+	if o.ID == "" {
+		o = Order{
+			ID: OrderID(s.Store, s.Order), Kind: OrderKind, Store: s.Store, Line: s.Line, SKU: s.SKU, State: OrderUnclaimed,
+			Quantity: s.Quantity, PurchasedAt: s.PurchasedAt, Until: s.Until, Price: s.Price, PriceIn: s.Currency, Test: s.Test, Family: s.Family,
+		}
+	} else if s.AsOf.Before(o.AsOf) || s.AsOf.Equal(o.AsOf) && s.weight() <= o.weight() {
+		return o, false
+	}
+	o.AsOf, o.Replaced = s.AsOf, s.State == Replaced
+	if !s.Until.IsZero() {
+		o.Until = s.Until
+	}
+	o.Returned = 0
+	if s.State == Refunded {
+		if o.Returned = s.Returned; o.Returned <= 0 || o.Returned > wholly {
+			o.Returned = wholly
+		}
+	}
+	switch {
+	case o.Returned == wholly && o.State != OrderRefunded:
+		o.State, o.RefundedAt = OrderRefunded, now
+	case o.Returned < wholly && o.State == OrderRefunded:
+		o.State, o.RefundedAt = OrderGranted, time.Time{}
+		if o.Customer == "" {
+			o.State = OrderUnclaimed
+		}
+	}
+	return o, true
+}
+
+// claimable says whether somebody may come and have it.
+func (o Order) claimable() bool { return o.State != OrderRefunded && !o.Replaced }
+
+// own gives an unclaimed order to a customer.
+func (o Order) own(owner string, p catalog.Product, now time.Time) Order {
+	o.Customer, o.State, o.GrantedAt = owner, OrderGranted, now
+	o.Product, o.Entitlement, o.Until = p.ID, p.Entitlement, o.end(p, now)
+	if p.Kind == catalog.Consumable {
+		o.Currency, o.Credited = p.Currency, p.Amount*int64(max(o.Quantity, 1))
+	}
+	return o
+}
+
+// ReviewWithin bounds access to a subscription whose store did not say when it ends:
+// without further word it is over after that time.
+const ReviewWithin = 70 * 24 * time.Hour
+
+// end is the end of what a paid order gives; zero is never.
+func (o Order) end(p catalog.Product, now time.Time) time.Time {
+	switch {
+	case p.Kind == catalog.NonRenewing && o.PurchasedAt.IsZero():
+		return p.Until(now)
+	case p.Kind == catalog.NonRenewing:
+		return p.Until(o.PurchasedAt)
+	case p.Kind == catalog.Subscription && o.Until.IsZero():
+		return now.Add(ReviewWithin)
+	case p.Kind == catalog.Subscription:
+		return o.Until
+	}
+	return time.Time{}
+}
+
+// back is how much of what was credited belongs back.
+func (o Order) back() int64 {
+	return (o.Credited*int64(o.Returned) + wholly/2) / wholly
+}
+
+// term is what the order gives its line.
+func (o Order) term(s Sale) Term {
+	t := Term{
+		Order: o.ID, SKU: o.SKU, Entitlement: o.Entitlement, State: Paid, From: o.PurchasedAt, End: o.Until, AsOf: o.AsOf,
+		Renewing: !s.Until.IsZero(), WillRenew: s.WillRenew, Test: o.Test, Family: o.Family,
+	}
+	switch {
+	case o.State == OrderRefunded:
+		t.State = Refunded
+	case o.Replaced:
+		t.State = Replaced
+	}
+	return t
+}

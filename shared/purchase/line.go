@@ -1,0 +1,210 @@
+package purchase
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"grantline/shared/entitlement"
+)
+
+// Record is a purchase: who owns a line and how it stands.
+type Record struct {
+	Store string `json:"store"`
+	Line  string `json:"line"`
+	Owner string `json:"owner,omitempty"` // our id of the customer; "" while nobody claimed it
+	// Terms are what the line's sales give, the one that counts first.
+	Terms    []Term   `json:"terms"`
+	Standing Standing `json:"standing,omitzero"`
+	// Over says that its end was told of.
+	Over bool `json:"over,omitempty"`
+	// CheckAt is when the store is to be asked of itself, zero for never.
+	CheckAt time.Time `json:"checkAt,omitzero"`
+}
+
+// Term is what one sale of a line gives.
+type Term struct {
+	Order       string    `json:"order"` // our id of it
+	SKU         string    `json:"sku"`
+	Entitlement string    `json:"entitlement,omitempty"`
+	State       SaleState `json:"state"` // Paid, Replaced or Refunded
+	From        time.Time `json:"from,omitzero"`
+	End         time.Time `json:"end,omitzero"` // zero is never
+	AsOf        time.Time `json:"asOf"`
+	Renewing    bool      `json:"renewing,omitempty"` // the store said when it ends
+	WillRenew   bool      `json:"willRenew,omitempty"`
+	Test        bool      `json:"test,omitempty"`
+	Family      bool      `json:"family,omitempty"`
+}
+
+// mostTerms bounds what a line remembers. The newest word about each sale is in its order,
+// so that what is forgotten here can only be what would give nothing.
+const mostTerms = 4
+
+// hear puts a sale's term in place of what it was before. Which one counts follows from
+// the terms alone, so that words heard in any order leave the same line.
+func (r Record) hear(t Term) Record {
+	r.Terms = slices.DeleteFunc(slices.Clone(r.Terms), func(o Term) bool { return o.Order == t.Order })
+	r.Terms = append(r.Terms, t)
+	slices.SortFunc(r.Terms, counts)
+	r.Terms = r.Terms[:min(len(r.Terms), mostTerms)]
+	return r
+}
+
+// counts orders terms: what is paid before what is not, what reaches further before what
+// does not. Of two that end together the later one counts, and then the one of the greater
+// id, for one of them must.
+func counts(a, b Term) int {
+	rank := func(t Term) int { return slices.Index([]SaleState{Paid, Refunded, Replaced}, t.State) }
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), further(a.End, b.End), b.From.Compare(a.From), cmp.Compare(b.Order, a.Order))
+}
+
+// further orders ends, the latest first; never is the latest.
+func further(a, b time.Time) int {
+	switch {
+	case a.IsZero() && b.IsZero():
+		return 0
+	case a.IsZero():
+		return -1
+	case b.IsZero():
+		return 1
+	}
+	return b.Compare(a)
+}
+
+// stand takes over a standing, unless it is older than what is known.
+func (r Record) stand(s Standing) Record {
+	if s.AsOf.After(r.Standing.AsOf) {
+		r.Standing = s
+	}
+	return r
+}
+
+// first is the term that counts, the zero one if there is none.
+func (r Record) first() Term {
+	if len(r.Terms) == 0 {
+		return Term{}
+	}
+	return r.Terms[0]
+}
+
+// standing is what the store last said of the term that counts: what it said before that
+// was bought is about something else.
+func (r Record) standing() (Standing, bool) {
+	s := r.Standing
+	return s, !s.AsOf.IsZero() && !r.first().From.After(s.AsOf)
+}
+
+// until is the end of access as far as the store has said; zero is never.
+func (r Record) until() time.Time {
+	t := r.first()
+	if s, ok := r.standing(); ok && s.Retrying && !t.End.IsZero() && s.GraceUntil.After(t.End) {
+		return s.GraceUntil
+	}
+	return t.End
+}
+
+// willRenew by the standing, or by the newest sale where there is none.
+func (r Record) willRenew() bool {
+	if r.first().State != Paid {
+		return false
+	}
+	if s, ok := r.standing(); ok {
+		return s.WillRenew
+	}
+	newest := r.first()
+	for _, t := range r.Terms {
+		if t.AsOf.After(newest.AsOf) {
+			newest = t
+		}
+	}
+	return newest.WillRenew
+}
+
+// source is what the line gives at now.
+func (r Record) source(now time.Time) entitlement.Source {
+	t := r.first()
+	src := entitlement.Source{
+		Kind: entitlement.KindPurchase, Provider: r.Store, Ref: r.Line, Entitlement: t.Entitlement, ProductID: t.SKU,
+		OrderID: t.Order, State: entitlement.Active, Until: r.until(), WillRenew: r.willRenew(), Test: t.Test, Family: t.Family,
+	}
+	s, told := r.standing()
+	switch {
+	case t.State != Paid:
+		src.State, src.Until = entitlement.Ended, t.End
+	case !told || !s.Retrying || t.End.IsZero():
+	case src.Until.After(now) && src.Until.After(t.End):
+		src.State = entitlement.Grace
+	case !src.Until.After(now):
+		src.State = entitlement.OnHold
+	}
+	if told && t.State == Paid {
+		src.Next = s.Next
+	}
+	return src
+}
+
+// over says that the line came to its end and that the store does not go on with it.
+func (r Record) over(now time.Time) bool {
+	s, told := r.standing()
+	t, end := r.first(), r.until()
+	return t.State == Paid && t.Renewing && !end.After(now) && told && !s.AsOf.Before(end) && !s.WillRenew && !s.Retrying
+}
+
+// How a line is reviewed where the store has no word.
+const (
+	reviewAfterEnd = time.Hour           // a renewal is told of well within
+	reviewSoon     = 15 * time.Minute    // when the store was out of reach
+	reviewLate     = 6 * time.Hour       // a renewal that is late
+	reviewRetry    = 24 * time.Hour      // while the store tries to take the money
+	reviewUntil    = 61 * 24 * time.Hour // after the end: the App Store tries for 60 days
+)
+
+// check is when the store should be asked of itself, zero for never.
+func (r Record) check(now time.Time, unasked bool) time.Time {
+	t, end := r.first(), r.until()
+	s, told := r.standing()
+	switch {
+	case unasked:
+		return now.Add(reviewSoon)
+	case r.Owner == "" || !t.Renewing || t.State != Paid || t.End.IsZero():
+		return time.Time{}
+	case end.After(now):
+		return end.Add(reviewAfterEnd)
+	case !now.Before(t.End.Add(reviewUntil)):
+		return time.Time{}
+	case told && s.Retrying:
+		return now.Add(reviewRetry)
+	case told && !s.WillRenew && !s.AsOf.Before(end):
+		return time.Time{} // it is over
+	default:
+		return now.Add(reviewLate)
+	}
+}
+
+// recordV1 is a line as it was kept before schema 2.
+type recordV1 struct {
+	Store       string            `json:"store"`
+	Line        string            `json:"line"`
+	Owner       string            `json:"owner"`
+	Order       string            `json:"order"`
+	SKU         string            `json:"sku"`
+	Entitlement string            `json:"entitlement"`
+	State       entitlement.State `json:"state"`
+	Until       time.Time         `json:"until"`
+	AsOf        time.Time         `json:"asOf"`
+	WillRenew   bool              `json:"willRenew"`
+	Test        bool              `json:"test"`
+	Family      bool              `json:"family"`
+}
+
+func (o recordV1) record() Record {
+	t := Term{
+		Order: o.Order, SKU: o.SKU, Entitlement: o.Entitlement, State: Paid, End: o.Until, AsOf: o.AsOf,
+		Renewing: o.WillRenew, WillRenew: o.WillRenew, Test: o.Test, Family: o.Family,
+	}
+	if o.State == entitlement.Ended {
+		t.State = Refunded
+	}
+	return Record{Store: o.Store, Line: o.Line, Owner: o.Owner, Terms: []Term{t}}
+}
