@@ -118,7 +118,7 @@ func FuzzTransaction(f *testing.F) {
 func FuzzPayload(f *testing.F) {
 	a := genuine(f)
 	v := newVerifier(f, a.certs[root])
-	store := apple.NewStore(v)
+	store := apple.NewStore(apple.StoreConfig{Verifier: v})
 	f.Add([]byte(payload))
 	for _, seed := range []string{
 		`{}`, `null`, `{"signedDate":1768478400000}`, `{"signedDate":1768478400000.5,"bundleId":"com.example.app","environment":"Sandbox","transactionId":"1","originalTransactionId":"1","productId":"x"}`,
@@ -148,7 +148,7 @@ func FuzzPayload(f *testing.F) {
 		if got.BundleID != "com.example.app" || (got.Environment != apple.Production && got.Environment != apple.Sandbox) {
 			t.Errorf("accepted %q of %q", got.BundleID, got.Environment)
 		}
-		sale, err := store.Look(t.Context(), purchase.Proof{Store: apple.Name, Evidence: token})
+		sale, _, err := store.Read(t.Context(), purchase.Proof{Store: apple.Name, Evidence: token})
 		if err == nil && (sale.Quantity < 1 || sale.Price < 0 || sale.AsOf.IsZero() || sale.PurchasedAt.IsZero() || sale.WillRenew && sale.Until.IsZero()) {
 			t.Errorf("an impossible sale: %+v", sale)
 		}

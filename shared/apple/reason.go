@@ -57,9 +57,6 @@ const (
 	// ErrReceipt: a receipt names no transaction, or cannot be read (fault.Malformed).
 	ErrReceipt Reason = "the receipt gives no transaction id"
 
-	// ErrSuperseded: genuine, but an upgrade took this transaction's place; the
-	// transaction that replaced it is the proof to send.
-	ErrSuperseded Reason = "the transaction was upgraded"
 	// ErrWord: genuine, but it says something that we do not understand, and so neither
 	// grants nor revokes (fault.Unavailable).
 	ErrWord Reason = "the transaction says something unknown"
@@ -68,7 +65,6 @@ const (
 // The codes of this package's faults.
 const (
 	CodeInvalid     = "invalid_purchase"
-	CodeSuperseded  = "superseded_purchase"
 	CodeUnavailable = "store_unavailable"
 )
 
@@ -78,10 +74,6 @@ func unreadable(r Reason) error {
 
 func refused(r Reason) error {
 	return fault.New(fault.Invalid, CodeInvalid, "The signed transaction proves no purchase in this app.").Because(r)
-}
-
-func superseded() error {
-	return fault.New(fault.Invalid, CodeSuperseded, "An upgrade replaced this transaction; send the one that replaced it.").Because(ErrSuperseded)
 }
 
 func unknown(cause error) error {

@@ -2,10 +2,13 @@ package apple
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"grantline/shared/fault"
 	"grantline/shared/money"
 	"grantline/shared/purchase"
 )
@@ -13,34 +16,246 @@ import (
 // Name is the store's name in records and requests.
 const Name = "apple"
 
-// Store answers from signed data alone: no API key, no call. Its word is as old as the
-// proof is (Sale.AsOf): a refund made since is not in it.
+// StoreConfig says how much of the App Store can be reached.
+type StoreConfig struct {
+	Verifier *Verifier
+	// API is nil where no In-App Purchase key is configured. The store then answers from
+	// signed data alone, and its word is as old as the data is: a refund is known once
+	// Apple told of it.
+	API *API
+	// ReportUsage answers Apple when a customer asks for a refund. It tells Apple that the
+	// customer consented to that, which is the company's to see to.
+	ReportUsage bool
+}
+
+// Store is the App Store. It may be used by several goroutines at once.
 type Store struct {
-	verifier *Verifier
+	StoreConfig
 }
 
-// NewStore makes a store of what v believes.
-func NewStore(v *Verifier) *Store { return &Store{v} }
+// NewStore makes a store.
+func NewStore(c StoreConfig) *Store { return &Store{c} }
 
-var _ purchase.Store = (*Store)(nil)
+var (
+	_ purchase.Store    = (*Store)(nil)
+	_ purchase.Reader   = (*Store)(nil)
+	_ purchase.Follower = (*Store)(nil)
+)
 
-// Look translates a signed transaction; Proof.Evidence is the token, and nothing else of
-// the proof is read. Beside what purchase.Store says: a transaction that an upgrade
-// replaced is fault.Invalid with code "superseded_purchase", and a genuine one whose
-// words we do not know is fault.Unavailable.
-func (s *Store) Look(ctx context.Context, p purchase.Proof) (purchase.Sale, error) {
-	t, err := s.verifier.Transaction(ctx, p.Evidence)
-	if err != nil {
-		return purchase.Sale{}, err
+// Read verifies a signed transaction and asks nobody. A receipt says nothing by itself.
+func (s *Store) Read(ctx context.Context, p purchase.Proof) (purchase.Sale, bool, error) {
+	if p.Receipt {
+		return purchase.Sale{}, false, nil
 	}
-	return saleOf(t, s.verifier.config.Clock.Now())
+	t, err := s.Verifier.Transaction(ctx, p.Evidence)
+	if err != nil {
+		return purchase.Sale{}, false, err
+	}
+	sale, err := s.sale(t)
+	return sale, true, err
 }
 
-// saleOf is the only place where Apple's words meet ours. A word not known here grants
-// nothing and revokes nothing.
+// Look finds out how a transaction stands, from what Apple says of it now, and without an
+// API from what Apple signed. Of a subscription it gives the line's newest transaction too
+// and how it goes on. An old receipt is looked up by the id in it, and by nothing else of
+// it: whoever knows the id of a transaction can make one, so an app should send signed
+// transactions where it has them.
+func (s *Store) Look(ctx context.Context, p purchase.Proof) (purchase.News, error) {
+	if p.Receipt {
+		return s.lookUp(ctx, p.Evidence)
+	}
+	t, err := s.Verifier.Transaction(ctx, p.Evidence)
+	if err != nil {
+		return purchase.News{}, err
+	}
+	sale, err := s.sale(t)
+	if err != nil {
+		return purchase.News{}, err
+	}
+	signed := purchase.News{Sales: []purchase.Sale{sale}}
+	if s.API == nil {
+		return signed, nil
+	}
+	asked, err := s.ask(ctx, Place{t.Environment, t.BundleID}, t.TransactionID)
+	if err != nil {
+		// Signed by Apple and not known to Apple is a contradiction, or a delay.
+		return purchase.News{}, unknown(err)
+	}
+	return newest(signed, asked), nil
+}
+
+// lookUp finds the transaction that a receipt names.
+func (s *Store) lookUp(ctx context.Context, receipt string) (purchase.News, error) {
+	id, err := ReceiptTransactionID(receipt)
+	if err != nil {
+		return purchase.News{}, err
+	}
+	if s.API == nil {
+		return purchase.News{}, fault.New(fault.Unavailable, "store_not_configured", "Receipts are looked up with an In-App Purchase key, and this deployment has none.")
+	}
+	signed, place, err := s.API.Find(ctx, s.Verifier.config.BundleIDs, id)
+	if errors.Is(err, fault.NotFound) {
+		return purchase.News{}, refused(ErrReceipt)
+	}
+	if err != nil {
+		return purchase.News{}, unknown(err)
+	}
+	news, err := s.read(ctx, place, id, signed)
+	if err != nil {
+		return purchase.News{}, unknown(err)
+	}
+	return news, nil
+}
+
+// Hear verifies a signedPayload and looks again at what it is about. What Apple signed
+// counts while the API is out of reach, since the newest word decides: News.Unasked.
+func (s *Store) Hear(ctx context.Context, evidence string) (purchase.News, error) {
+	n, err := s.Verifier.Notification(ctx, evidence)
+	if err != nil || n.Outcome() == OutcomeKept {
+		return purchase.News{}, err
+	}
+	sale, err := s.sale(*n.Transaction)
+	if err != nil {
+		return purchase.News{}, err
+	}
+	news := purchase.News{Sales: []purchase.Sale{sale}, Usage: n.Outcome() == OutcomeConsumption && s.ReportUsage && s.API != nil}
+	if n.Renewal != nil {
+		news.Standing = standingOf(*n.Renewal, n.Status)
+	}
+	if s.API == nil {
+		return news, nil
+	}
+	asked, err := s.ask(ctx, Place{n.Environment, n.Transaction.BundleID}, n.Transaction.TransactionID)
+	if err != nil {
+		news.Unasked = true
+		return news, nil //nolint:nilerr // it is looked at again by itself
+	}
+	return newest(news, asked), nil
+}
+
+// Follow asks how a line stands, false without an API.
+func (s *Store) Follow(ctx context.Context, l purchase.Line) (purchase.News, bool, error) {
+	if s.API == nil {
+		return purchase.News{}, false, nil
+	}
+	place := Place{Environment: Production}
+	if l.Test {
+		place.Environment = Sandbox
+	}
+	for _, place.BundleID = range s.Verifier.config.BundleIDs {
+		news, err := s.ask(ctx, place, l.Order)
+		if errors.Is(err, fault.NotFound) {
+			continue
+		}
+		return news, true, err
+	}
+	return purchase.News{}, true, fault.New(fault.NotFound, CodeInvalid, "The App Store does not know this transaction.")
+}
+
+// ask gets a transaction as it is now and, of a subscription, how it stands.
+func (s *Store) ask(ctx context.Context, p Place, id string) (purchase.News, error) {
+	signed, err := s.API.Transaction(ctx, p, id)
+	if err != nil {
+		return purchase.News{}, err
+	}
+	return s.read(ctx, p, id, signed)
+}
+
+// read verifies what the API answered about a transaction, and asks for the subscription
+// that it belongs to. What cannot be verified is garbage, and no word.
+func (s *Store) read(ctx context.Context, p Place, id, signed string) (purchase.News, error) {
+	t, err := s.answered(ctx, p, signed)
+	if err != nil {
+		return purchase.News{}, err
+	}
+	if t.TransactionID != id && t.OriginalTransactionID != id {
+		return purchase.News{}, unknown(ErrMismatch)
+	}
+	sale, err := s.sale(t)
+	if err != nil {
+		return purchase.News{}, err
+	}
+	news := purchase.News{Sales: []purchase.Sale{sale}}
+	if t.Type != AutoRenewable {
+		return news, nil
+	}
+	groups, err := s.API.Statuses(ctx, p, t.OriginalTransactionID)
+	if err != nil {
+		return purchase.News{}, unknown(err)
+	}
+	for _, g := range groups {
+		for _, last := range g.Last {
+			if last.OriginalTransactionID != sale.Line {
+				continue // another of the customer's, or of the family's
+			}
+			stands, err := s.stands(ctx, p, last)
+			if err != nil {
+				return purchase.News{}, err
+			}
+			news = newest(news, stands)
+		}
+	}
+	return news, nil
+}
+
+// stands verifies a line's entry among the subscription statuses.
+func (s *Store) stands(ctx context.Context, p Place, last LastTransaction) (purchase.News, error) {
+	t, err := s.answered(ctx, p, last.SignedTransactionInfo)
+	if err != nil {
+		return purchase.News{}, err
+	}
+	r, err := s.Verifier.RenewalInfo(ctx, last.SignedRenewalInfo)
+	if err != nil {
+		return purchase.News{}, unknown(err)
+	}
+	if t.OriginalTransactionID != last.OriginalTransactionID || r.OriginalTransactionID != last.OriginalTransactionID || r.Environment != p.Environment {
+		return purchase.News{}, unknown(ErrMismatch)
+	}
+	sale, err := s.sale(t)
+	return purchase.News{Sales: []purchase.Sale{sale}, Standing: standingOf(r, last.Status)}, err
+}
+
+// answered verifies a transaction of an answer of the API.
+func (s *Store) answered(ctx context.Context, p Place, signed string) (Transaction, error) {
+	t, err := s.Verifier.Transaction(ctx, signed)
+	if err != nil {
+		return Transaction{}, unknown(err)
+	}
+	if t.Environment != p.Environment || t.BundleID != p.BundleID {
+		return Transaction{}, unknown(ErrMismatch)
+	}
+	return t, nil
+}
+
+// newest puts two news of one line together: of each transaction the newest word, and the
+// newest standing.
+func newest(a, b purchase.News) purchase.News {
+	a.Sales = slices.Clone(a.Sales)
+	for _, sale := range b.Sales {
+		same := func(other purchase.Sale) bool { return other.Order == sale.Order }
+		switch at := slices.IndexFunc(a.Sales, same); {
+		case at < 0:
+			a.Sales = append(a.Sales, sale)
+		case sale.AsOf.After(a.Sales[at].AsOf):
+			a.Sales[at] = sale
+		}
+	}
+	if b.Standing.AsOf.After(a.Standing.AsOf) {
+		a.Standing = b.Standing
+	}
+	return a
+}
+
+func (s *Store) sale(t Transaction) (purchase.Sale, error) {
+	return saleOf(t, s.Verifier.config.Clock.Now())
+}
+
+// saleOf is the only place where Apple's words about a transaction meet ours. A word not
+// known here grants nothing and revokes nothing.
 func saleOf(t Transaction, now time.Time) (purchase.Sale, error) {
 	sale := purchase.Sale{
 		Store:       Name,
+		App:         t.BundleID,
 		Line:        t.OriginalTransactionID,
 		Order:       t.TransactionID,
 		SKU:         t.ProductID,
@@ -103,12 +318,87 @@ func saleOf(t Transaction, now time.Time) (purchase.Sale, error) {
 	case t.Revoked():
 		// In part or whole, by refund or by leaving the family: Apple takes it back.
 		sale.State = purchase.Refunded
+		if t.Type == Consumable {
+			sale.Returned = t.RevocationPercentage // what else is taken back is so wholly
+		}
 	case t.IsUpgraded:
 		// The customer moved on within the same line, so this transaction gives nothing.
-		// Paid would give until ExpiresDate what was given up; Refunded would be a word
-		// about the line, newer perhaps than the one that says the upgrade is paid.
-		// So nothing is said, nothing is written, and the app sends the new one.
-		return purchase.Sale{}, superseded()
+		// Paid would give until ExpiresDate what was given up; Refunded would say that no
+		// money was kept.
+		sale.State = purchase.Replaced
 	}
 	return sale, nil
+}
+
+// The statuses of a subscription (App Store Server API, status).
+const (
+	statusExpired      = 2
+	statusBillingRetry = 3
+	statusGracePeriod  = 4
+)
+
+// standingOf is the only place where Apple's words about a renewal meet ours. Status is
+// what Apple says beside it, 0 if nothing.
+func standingOf(r RenewalInfo, status int) purchase.Standing {
+	s := purchase.Standing{
+		AsOf: r.SignedDate, WillRenew: r.AutoRenewStatus == 1, Retrying: r.InBillingRetry || status == statusBillingRetry || status == statusGracePeriod,
+	}
+	if r.GracePeriodExpiresDate.After(r.SignedDate) {
+		s.GraceUntil, s.Retrying = r.GracePeriodExpiresDate, true
+	}
+	if status == statusExpired {
+		s.GraceUntil, s.Retrying, s.WillRenew = time.Time{}, false, false
+	}
+	if r.ExpirationIntent != 0 && !s.Retrying {
+		s.WillRenew = false
+	}
+	if s.WillRenew && r.AutoRenewProductID != r.ProductID {
+		s.Next = r.AutoRenewProductID
+	}
+	switch {
+	case r.ExpirationIntent == 1, r.ExpirationIntent == 0 && r.AutoRenewStatus == 0:
+		s.Reason = purchase.ByCustomer
+	case r.ExpirationIntent == 2:
+		s.Reason = purchase.ByBilling
+	case r.ExpirationIntent == 3:
+		s.Reason = purchase.ByPrice
+	case r.ExpirationIntent == 4:
+		s.Reason = purchase.ByProduct
+	case r.ExpirationIntent != 0:
+		s.Reason = purchase.ByTheUnsaid
+	}
+	if r.PriceIncreaseSaid {
+		s.PriceIncrease = "pending"
+		if r.PriceIncrease == 1 {
+			s.PriceIncrease = "accepted"
+		}
+	}
+	return s
+}
+
+// Report answers a consumption request by policy: what was not delivered should be given
+// back, what was used up should not, what was used in part in part; of anything else Apple
+// decides alone (App Store Server API, ConsumptionRequest).
+func (s *Store) Report(ctx context.Context, sale purchase.Sale, u purchase.Usage) error {
+	c := Consumption{CustomerConsented: true, DeliveryStatus: Delivered}
+	switch {
+	case !u.Delivered:
+		c.DeliveryStatus, c.Preference = UndeliveredAnotherReason, PreferFull
+	case !u.Spendable:
+	default:
+		c.Percentage = &u.Spent
+		switch {
+		case u.Spent >= wholly:
+			c.Preference = PreferDecline
+		case u.Spent > 0:
+			c.Preference = PreferProrated
+		default:
+			c.Preference = PreferFull
+		}
+	}
+	place := Place{Production, sale.App}
+	if sale.Test {
+		place.Environment = Sandbox
+	}
+	return s.API.SendConsumption(ctx, place, sale.Order, c)
 }

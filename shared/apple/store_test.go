@@ -17,6 +17,7 @@ import (
 func premium() purchase.Sale {
 	return purchase.Sale{
 		Store:       "apple",
+		App:         "com.example.app",
 		Line:        "2000000812345678",
 		Order:       "2000000912345678",
 		SKU:         "com.example.premium.monthly",
@@ -35,7 +36,12 @@ func premium() purchase.Sale {
 func look(t *testing.T, payload string) (purchase.Sale, error) {
 	t.Helper()
 	a := genuine(t)
-	return apple.NewStore(newVerifier(t, a.certs[root])).Look(t.Context(), purchase.Proof{Store: "apple", Evidence: a.sign(payload)})
+	store := apple.NewStore(apple.StoreConfig{Verifier: newVerifier(t, a.certs[root])})
+	news, err := store.Look(t.Context(), purchase.Proof{Store: "apple", Evidence: a.sign(payload)})
+	if err != nil {
+		return purchase.Sale{}, err
+	}
+	return news.Sales[0], nil
 }
 
 func TestApplesWordBecomesASale(t *testing.T) {
@@ -136,26 +142,23 @@ func TestUnknownWordsNeitherGrantNorRefuse(t *testing.T) {
 	}
 }
 
-func TestUpgradedTransactionIsNoProof(t *testing.T) {
+func TestUpgradedTransactionGaveUpItsPlace(t *testing.T) {
 	got, err := look(t, swap(t, payload, `"quantity":1`, `"quantity":1,"isUpgraded":true`))
-	if !errors.Is(err, fault.Invalid) || !errors.Is(err, apple.ErrSuperseded) || fault.Code(err) != "superseded_purchase" {
-		t.Errorf("error %v, want %v, superseded_purchase", err, fault.Invalid)
-	}
-	if got != (purchase.Sale{}) {
-		t.Errorf("sale %+v, want none", got)
+	if err != nil || got.State != purchase.Replaced {
+		t.Errorf("got %s, %v, want %s", got.State, err, purchase.Replaced)
 	}
 }
 
 func TestForgedTransactionIsNoSale(t *testing.T) {
 	a := genuine(t)
-	store := apple.NewStore(newVerifier(t, a.certs[root]))
+	store := apple.NewStore(apple.StoreConfig{Verifier: newVerifier(t, a.certs[root])})
 	forged := newAuthority(t).sign(payload)
 	got, err := store.Look(t.Context(), purchase.Proof{Store: "apple", Evidence: forged})
 	if !errors.Is(err, fault.Invalid) || fault.Code(err) != "invalid_purchase" {
 		t.Errorf("error %v, want %v, invalid_purchase", err, fault.Invalid)
 	}
-	if got != (purchase.Sale{}) {
-		t.Errorf("sale %+v, want none", got)
+	if len(got.Sales) != 0 {
+		t.Errorf("sales %+v, want none", got.Sales)
 	}
 	_, err = store.Look(t.Context(), purchase.Proof{Store: "apple", Evidence: "junk"})
 	if !errors.Is(err, fault.Malformed) {
@@ -166,7 +169,7 @@ func TestForgedTransactionIsNoSale(t *testing.T) {
 // Looking again changes nothing and says the same.
 func TestLookingTwiceSaysTheSame(t *testing.T) {
 	a := genuine(t)
-	store := apple.NewStore(newVerifier(t, a.certs[root]))
+	store := apple.NewStore(apple.StoreConfig{Verifier: newVerifier(t, a.certs[root])})
 	proof := purchase.Proof{Store: "apple", Evidence: a.sign(payload)}
 	first, err := store.Look(t.Context(), proof)
 	if err != nil {
@@ -184,7 +187,6 @@ func TestLookingTwiceSaysTheSame(t *testing.T) {
 func TestErrorsOfTheStoreShowNothingOfTheCustomer(t *testing.T) {
 	for _, text := range []string{
 		swap(t, payload, `"PURCHASED"`, `"GIFTED"`),
-		swap(t, payload, `"quantity":1`, `"quantity":1,"isUpgraded":true`),
 		swap(t, payload, `"com.example.app"`, `"com.example.other"`),
 		swap(t, payload, `"expiresDate":1771156500000`, `"expiresDate":"x"`),
 	} {

@@ -58,7 +58,7 @@ func (d *Desk) Receive(ctx context.Context, h Hint) error {
 	}
 	begin := d.begin
 	if !h.Signed {
-		h.Payment, h.Mandate, h.Subscription = "", "", ""
+		h.Payment, h.Mandate, h.Subscription, h.Line = "", "", "", ""
 		if ours, err := d.ours(ctx, h); err != nil || !ours {
 			return err
 		}

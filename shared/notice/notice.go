@@ -47,6 +47,7 @@ type Notice struct {
 	Mandate      string      `json:"mandate,omitempty"`
 	Order        string      `json:"order,omitempty"`
 	Subscription string      `json:"subscription,omitempty"`
+	Line         string      `json:"line,omitempty"` // of a purchase, by the store's name
 	State        State       `json:"state"`
 	Detail       string      `json:"detail,omitempty"`  // code of the error of the last look
 	LookedAt     time.Time   `json:"lookedAt,omitzero"` // when the last look began
@@ -105,7 +106,14 @@ type Hint struct {
 	Mandate      string    `json:"mandate,omitempty"`
 	Order        string    `json:"order,omitempty"`
 	Subscription string    `json:"subscription,omitempty"`
+	Line         string    `json:"line,omitempty"` // of a purchase, by the store's name
+	// Evidence is the store's own signed word, for whoever looks to verify again. It goes
+	// through the queue and is kept nowhere.
+	Evidence string `json:"evidence,omitempty"`
 }
+
+// MostEvidence bounds Hint.Evidence, in bytes.
+const MostEvidence = 64 << 10
 
 // Scope is the project and environment whose address the webhook came to.
 func (h Hint) Scope() table.Scope {
@@ -124,7 +132,7 @@ var (
 // our ids or the provider's names nothing, an ID that is no word becomes its hash, and a
 // type that is none becomes "unreadable".
 func (h Hint) Tidy() Hint {
-	for _, id := range []*string{&h.Payment, &h.Mandate, &h.Order, &h.Subscription} {
+	for _, id := range []*string{&h.Payment, &h.Mandate, &h.Order, &h.Subscription, &h.Line} {
 		if !ids.MatchString(*id) {
 			*id = ""
 		}
@@ -135,6 +143,9 @@ func (h Hint) Tidy() Hint {
 	}
 	if !types.MatchString(h.Type) {
 		h.Type = "unreadable"
+	}
+	if !h.Signed || len(h.Evidence) > MostEvidence {
+		h.Evidence = ""
 	}
 	return h
 }
@@ -149,14 +160,14 @@ func (h Hint) check() error {
 }
 
 // names says whether there is anything to look at.
-func (h Hint) names() bool { return h.Payment+h.Mandate+h.Order+h.Subscription != "" }
+func (h Hint) names() bool { return h.Payment+h.Mandate+h.Order+h.Subscription+h.Line != "" }
 
 // notice is how h is first written down. Where anybody can send anything, it is kept under
 // the order that it names, so that there is at most one for each order of ours.
 func (h Hint) notice(now time.Time) Notice {
 	n := Notice{
 		Scope: h.Scope(), Provider: h.Provider, ID: h.ID, Type: h.Type, Signed: h.Signed, ReceivedAt: h.At.UTC(), State: Received,
-		Payment: h.Payment, Mandate: h.Mandate, Order: h.Order, Subscription: h.Subscription,
+		Payment: h.Payment, Mandate: h.Mandate, Order: h.Order, Subscription: h.Subscription, Line: h.Line,
 	}
 	if !h.Signed {
 		n.ID = h.Order

@@ -1,0 +1,58 @@
+package apple
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"grantline/shared/notice"
+)
+
+// historyKeeps is how long Apple remembers notifications (Get Notification History).
+var historyKeeps = map[Environment]time.Duration{Production: 180 * 24 * time.Hour, Sandbox: 30 * 24 * time.Hour}
+
+// history is what Apple could not deliver about one app in one environment.
+type history struct {
+	store *Store
+	place Place
+	log   *slog.Logger
+}
+
+// Histories are what Apple could not deliver, none without an API.
+func (s *Store) Histories(log *slog.Logger) []notice.History {
+	var all []notice.History
+	if s.API == nil {
+		return nil
+	}
+	for _, environment := range s.Verifier.config.Environments {
+		for _, bundle := range s.Verifier.config.BundleIDs {
+			all = append(all, &history{s, Place{environment, bundle}, log})
+		}
+	}
+	return all
+}
+
+func (h *history) Name() string { return string(h.place.Environment) + "#" + h.place.BundleID }
+
+func (h *history) Keeps() time.Duration { return historyKeeps[h.place.Environment] }
+
+func (h *history) Missed(ctx context.Context, from, to time.Time, page string) ([]notice.Hint, string, error) {
+	p, err := h.store.API.NotificationHistory(ctx, h.place, HistoryAsk{Start: from, End: to, OnlyFailures: true}, page)
+	if err != nil {
+		return nil, "", err
+	}
+	var hints []notice.Hint
+	for _, sent := range p.Sent {
+		n, err := h.store.Verifier.Notification(ctx, sent.SignedPayload)
+		if err != nil {
+			// Apple would not have it in its history, and one more look at it would not help.
+			h.log.WarnContext(ctx, "A notification of the history was not believed.", "reason", err)
+			continue
+		}
+		hints = append(hints, HintOf(n, sent.SignedPayload))
+	}
+	if !p.HasMore {
+		return hints, "", nil
+	}
+	return hints, p.PaginationToken, nil
+}
