@@ -30,6 +30,7 @@ var deployed = map[string]string{
 	"DodoApiKeyArn": arn + "dodo", "DodoWebhookSecretsArn": arn + "webhooks",
 	"AppsInTossCertificateArn": arn + "certificate", "AppsInTossKeyArn": arn + "key",
 	"AppleBundleIds": "com.example.app", "AppleAppId": "1234567890",
+	"AppleIssuerId": "57246542-96fe-1a63-e053-0824d011072a", "AppleKeyId": "ABCDEFGHIJ", "ApplePrivateKeyArn": arn + "apple",
 	"ReminderFrom": "reminders@example.com", "ReminderSms": "on", "ReminderWebhookUrl": "https://shop.example.com/reminders",
 	"ReminderWebhookSecretArn": arn + "webhook", "ReminderLink": "https://shop.example.com/card?s={subscriptionId}",
 	"JwtIssuer": "https://id.example.com", "JwtAudience": "grantline", "JwtKeysUrl": "https://id.example.com/keys",
@@ -38,7 +39,7 @@ var deployed = map[string]string{
 var secrets = []string{
 	"PUBLIC_KEYS", "SECRET_KEYS", "IDENTITY_KEY", "TOSS_SECRET_KEY", "APPS_IN_TOSS_CERTIFICATE", "APPS_IN_TOSS_KEY",
 	"REMINDER_WEBHOOK_SECRET",
-	"DODO_WEBHOOK_SECRETS", "DODO_API_KEY",
+	"DODO_WEBHOOK_SECRETS", "DODO_API_KEY", "APPLE_PRIVATE_KEY",
 }
 
 // function is a release binary and the environment that the template gives it.

@@ -6,6 +6,7 @@ import (
 
 	"grantline/shared/billing"
 	"grantline/shared/notice"
+	"grantline/shared/purchase"
 	"grantline/shared/toss"
 )
 
@@ -21,4 +22,12 @@ func (l looker) LookAgain(ctx context.Context, h notice.Hint) (bool, error) {
 		about.Subscription = h.Subscription
 	}
 	return l.Biller.LookAgain(ctx, h.Scope(), about)
+}
+
+// follower looks at the purchase that a store's notice is about.
+type follower struct{ *purchase.Book }
+
+// LookAgain verifies the store's word once more, and asks the store.
+func (f follower) LookAgain(ctx context.Context, h notice.Hint) (bool, error) {
+	return f.Book.LookAgain(ctx, h.Scope(), h.Provider, h.Evidence)
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"grantline/functions/internal/gateways"
+	"grantline/functions/internal/stores"
+	"grantline/shared/apple"
 	"grantline/shared/aws/dynamo"
 	"grantline/shared/aws/queue"
 	"grantline/shared/aws/seal"
@@ -13,7 +15,11 @@ import (
 	"grantline/shared/aws/setting"
 	"grantline/shared/billing"
 	"grantline/shared/clock"
+	"grantline/shared/customer"
+	"grantline/shared/dodo"
 	"grantline/shared/notice"
+	"grantline/shared/purchase"
+	"grantline/shared/toss"
 )
 
 func main() {
@@ -32,9 +38,15 @@ func main() {
 		Sealer: seal.New(seal.ReadKeys(r, config), now), Clock: now, Log: log,
 		Shards: billing.Shards(r.Int("DUE_SHARDS", 1, 64, 16)), Lease: lease,
 	}
+	charges := looker{biller}
+	look := map[string]notice.Looker{toss.Name: charges, dodo.Name: charges}
+	if shop := stores.OpenApple(r, biller.Tables, now, log); shop != nil {
+		store := shop.Store(r, vault, now, log)
+		store.ReportUsage = r.Choice("APPLE_CONSUMPTION", "off", "on", "off") == "on"
+		look[apple.Name] = follower{stores.Book(r, customer.Directory{Tables: biller.Tables}, map[string]purchase.Store{apple.Name: store}, now, log)}
+	}
 	r.Check()
 
-	charges := looker{biller}
-	desk := &notice.Desk{Tables: biller.Tables, Clock: now, Log: log, Look: map[string]notice.Looker{"toss": charges, "dodo": charges}}
+	desk := &notice.Desk{Tables: biller.Tables, Clock: now, Log: log, Look: look}
 	queue.Serve(desk.Receive, queue.Options{Log: log, Reserve: call})
 }

@@ -71,7 +71,11 @@ func (q claimRequest) proof(userKey string) (purchase.Proof, error) {
 		parts++
 		p.Evidence = q.Apple.SignedTransaction
 		if q.Apple.Receipt != "" {
-			return p, fault.New(fault.Malformed, "receipt_not_supported", "apple should have signedTransaction; this deployment does not read receipts yet.")
+			p.Receipt = true
+			if p.Evidence != "" {
+				return p, fault.New(fault.Malformed, "invalid_request", "apple should have signedTransaction or receipt, not both.")
+			}
+			p.Evidence = q.Apple.Receipt
 		}
 	}
 	if q.Play != nil {
@@ -90,7 +94,10 @@ func (q claimRequest) proof(userKey string) (purchase.Proof, error) {
 }
 
 type claimAnswer struct {
-	Order    orderView    `json:"order"`
+	Order orderView `json:"order"`
+	// Finish says that the purchase is written down, so that the app may tell the store to
+	// show it no more: StoreKit's finish().
+	Finish   bool         `json:"finish"`
 	Customer customerView `json:"customer"`
 }
 
@@ -135,7 +142,7 @@ func (c *Claims) claim(w http.ResponseWriter, r *http.Request) error {
 		status = http.StatusAccepted
 	}
 	view := customerOf(claimed.Customer, ids, c.Clock.Now(), false, nil)
-	return answer(w, status, claimAnswer{purchaseOrderOf(claimed.Order), view})
+	return answer(w, status, claimAnswer{purchaseOrderOf(claimed.Order), status == http.StatusOK, view})
 }
 
 var userKeys = regexp.MustCompile(`^[A-Za-z0-9._~+/=-]{1,200}$`)

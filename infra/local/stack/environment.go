@@ -17,7 +17,7 @@ import (
 // started reaches the functions as it is, in place of what a simulator would say.
 var providers = []string{
 	"APPLE_API_URL", "APPLE_SANDBOX_API_URL", "APPLE_ROOT_CERTIFICATES", "APPLE_REVOCATION", "APPLE_BUNDLE_IDS",
-	"APPLE_APP_ID", "APPLE_ISSUER_ID", "APPLE_KEY_ID", "APPLE_PRIVATE_KEY",
+	"APPLE_APP_ID", "APPLE_ISSUER_ID", "APPLE_KEY_ID", "APPLE_PRIVATE_KEY", "APPLE_CONSUMPTION",
 	"PLAY_API_URL", "PLAY_PACKAGE_NAMES", "PLAY_CREDENTIALS", "PLAY_PUSH_AUDIENCE", "PLAY_PUSH_EMAIL", "PLAY_PUSH_KEYS_URL",
 	"APPS_IN_TOSS_API_URL", "APPS_IN_TOSS_CERTIFICATE", "APPS_IN_TOSS_KEY", "APPS_IN_TOSS_CA", "APPS_IN_TOSS_WEBHOOK_SECRET",
 	"TOSS_API_URL", "TOSS_SECRET_KEY",
@@ -100,6 +100,7 @@ func (s *Stack) localValues() map[string]string {
 	}
 	values["PUBLIC_KEYS"] = list(func(k keyPair) string { return k.Public })
 	values["SECRET_KEYS"] = list(func(k keyPair) string { return k.Secret })
+	values["APPLE_CONSUMPTION"] = "on" // the sample project's customers consented
 	values["REMINDER_FROM"] = "reminders@example.com"
 	values["REMINDER_SMS"] = "on"
 	values["REMINDER_WEBHOOK_URL"] = s.URL() + outboxPath + "/webhook"

@@ -1,0 +1,26 @@
+// Package stores is the one place where a function's settings become the stores that sell
+// for us, and the book of what they sold.
+package stores
+
+import (
+	"log/slog"
+
+	"grantline/shared/aws/setting"
+	"grantline/shared/catalog"
+	"grantline/shared/clock"
+	"grantline/shared/customer"
+	"grantline/shared/purchase"
+)
+
+// Book reads what the book of purchases is kept by. Only a function that serves claims
+// needs the directory's identity key.
+func Book(r *setting.Reader, customers customer.Directory, sell map[string]purchase.Store, now clock.Clock, log *slog.Logger) *purchase.Book {
+	goods, err := catalog.Embedded()
+	if err != nil {
+		r.Refuse("catalog.json", "a catalog that can be sold from: "+err.Error())
+	}
+	return &purchase.Book{
+		Tables: customers.Tables, Customers: customers, Catalog: goods, Stores: sell, Clock: now, Log: log,
+		TestsPerDay: r.Int("TEST_PURCHASES_PER_DAY", 0, 10_000, 100),
+	}
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"grantline/shared/apple"
+	"grantline/shared/billing"
+	"grantline/shared/clock"
+	"grantline/shared/notice"
+	"grantline/shared/purchase"
+	"grantline/shared/table"
+)
+
+// report is what a caller that knows of no other change may rely on: there is nothing to
+// do before IdleUntil.
+type report struct {
+	IdleUntil *time.Time `json:"idleUntil,omitempty"`
+}
+
+// job is one repair. It says when it has to be done again, zero for only when something
+// else happens.
+type job func(ctx context.Context) (next time.Time, err error)
+
+// sweep does every job, whatever becomes of the others.
+func sweep(ctx context.Context, now clock.Clock, jobs []job) (report, error) {
+	idle := now.Now().Add(24 * time.Hour)
+	var failed error
+	for _, do := range jobs {
+		next, err := do(ctx)
+		if failed = errors.Join(failed, err); !next.IsZero() && next.Before(idle) {
+			idle = next
+		}
+	}
+	if failed != nil {
+		return report{}, failed
+	}
+	return report{&idle}, nil
+}
+
+// compare compares every day that is over, one account after another.
+func compare(ctx context.Context, b *billing.Biller) (time.Time, error) {
+	var names []billing.GatewayName
+	for name := range b.Gateways {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(a, b billing.GatewayName) int {
+		return strings.Compare(a.Scope.String()+a.Gateway, b.Scope.String()+b.Gateway)
+	})
+	var failed error
+	var idle time.Time
+	for _, name := range names {
+		next, err := b.Compare(ctx, name)
+		for err == nil && !next.After(b.Clock.Now()) {
+			next, err = b.Compare(ctx, name)
+		}
+		if failed = errors.Join(failed, err); err == nil && (idle.IsZero() || next.Before(idle)) {
+			idle = next
+		}
+	}
+	return idle, failed
+}
+
+// mostReviews bounds the lines that one run asks a store about.
+const mostReviews = 500
+
+// repairs are the jobs of a store: lines whose time has come, and notices that it could
+// not deliver.
+func repairs(store *apple.Store, book *purchase.Book, missed *notice.Missed) []job {
+	if store.API == nil {
+		return nil // there is nobody to ask
+	}
+	var jobs []job
+	for _, environment := range []string{"production", "sandbox"} {
+		scope := table.Scope{Project: table.Default.Project, Environment: environment}
+		jobs = append(jobs, func(ctx context.Context) (time.Time, error) {
+			return book.Review(ctx, scope, apple.Name, mostReviews)
+		})
+	}
+	for _, h := range store.Histories(book.Log) {
+		jobs = append(jobs, func(ctx context.Context) (time.Time, error) {
+			return missed.Catch(ctx, table.Default, apple.Name, h)
+		})
+	}
+	return jobs
+}
