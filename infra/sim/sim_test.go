@@ -21,6 +21,7 @@ import (
 	"grantline/infra/sim"
 	"grantline/infra/sim/appsintoss"
 	"grantline/infra/sim/stage"
+	"grantline/infra/sim/stage/stagetest"
 )
 
 func start(t *testing.T, o sim.Options) *sim.Server {
@@ -313,8 +314,32 @@ func mandate(t *testing.T, server *sim.Server) string {
 	return made["subscription_id"].(string)
 }
 
+// bought puts a subscription in place of the one that an Apple example names, with what its
+// control needs to have happened.
+func bought(t *testing.T, server *sim.Server, event, example string) string {
+	t.Helper()
+	of := func(event, body string) string {
+		status, made := post(t, server.URL()+"/_sim/apple/"+event, body)
+		if status != 200 {
+			t.Fatalf("apple.%s %s: got %d %v, want 200", event, body, status, made)
+		}
+		id, _ := made["transactionId"].(string)
+		return id
+	}
+	id := of("subscribe", "")
+	switch event {
+	case "apple.price-accept":
+		of("price-increase", "price=5900000&transactionId="+id)
+	case "apple.refund-reverse", "apple.resubscribe":
+		of("refund", "transactionId="+id)
+	case "apple.revoke":
+		id = of("share", "transactionId="+id)
+	}
+	return strings.Replace(example, "350001234567890", id, 1)
+}
+
 func TestEachControlIsListedAndDocumentedAndItsExampleWorks(t *testing.T) {
-	server := start(t, sim.Options{})
+	server := start(t, sim.Options{Webhooks: stagetest.NewReceiver(t, stagetest.NewClock()).URL})
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -338,9 +363,9 @@ func TestEachControlIsListedAndDocumentedAndItsExampleWorks(t *testing.T) {
 			post(t, server.URL()+"/_sim/dodo/approve", "email=park@example.com")
 			post(t, server.URL()+"/_sim/dodo/pay", "email=park@example.com&amount=999&orderId=order-1")
 			callDodo(t, server, "POST", "/subscriptions/"+made+"/update-payment-method", `{"type":"new"}`)
-		case "apple.refund":
-			_, bought := post(t, server.URL()+"/_sim/apple/buy", "productId=com.example.gems100")
-			example = `{"transactionId":"` + bought["transactionId"].(string) + `"}`
+		}
+		if strings.Contains(example, "350001234567890") {
+			example = bought(t, server, control.Event, example)
 		}
 		if status, got := post(t, server.URL()+control.Path, example); status != 200 {
 			t.Errorf("%s %s: got %d %v, want 200", control.Event, example, status, got)
