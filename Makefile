@@ -87,6 +87,12 @@ fuzz: ## Fuzz everything that reads bytes from outside, FUZZ_TIME each (default 
 	  for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$t/*_test.go | sed 's/func //'); do \
 	    echo "$$t $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZ_TIME:-5m} ./$$t; done; done
 
+.PHONY: differential
+differential: ## Compare with Apple's own library, 20,000 tokens; needs Node 20 (DIFFERENTIAL_SEED)
+	@command -v npm >/dev/null || { echo "Node 20 with npm is missing: Apple's own library runs on it"; exit 1; }
+	cd infra/differential && npm ci --silent
+	DIFFERENTIAL_SEED=$${DIFFERENTIAL_SEED:-} go test -count=1 -v -tags 'differential local' -timeout 60m ./infra/differential
+
 .PHONY: bench
 bench: ## Benchmarks, for ratios within one run
 	go test -run '^$$' -bench . -benchmem ./shared/...
