@@ -1,0 +1,5 @@
+//go:build local
+
+package apple_test
+
+const plainAPIAllowed = true
