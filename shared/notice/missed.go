@@ -14,8 +14,11 @@ import (
 )
 
 const (
-	// missedEach is between two looks at what a provider could not deliver.
-	missedEach = 12 * time.Hour
+	// missedAt is when, after each midnight (UTC), what a provider could not deliver is
+	// looked at: once a day, when the days of gateways are compared as well, so that what
+	// idles is woken once.
+	missedAt = 3 * time.Hour
+	day      = 24 * time.Hour
 	// missedOverlap is how much of the time before is looked at again: a failure is known
 	// to the provider some time after the notice that failed. What is known here is let go.
 	missedOverlap = 26 * time.Hour
@@ -54,6 +57,15 @@ type progress struct {
 	Page  string    `json:"page,omitempty"`
 }
 
+// due is when a history is to be read again: the first missedAt after it was read, or at
+// once where there is more.
+func (p progress) due() time.Time {
+	if p.Page != "" || p.Until.IsZero() {
+		return p.To
+	}
+	return p.Until.Add(-missedAt).Truncate(day).Add(day + missedAt)
+}
+
 // Catch reads on in a history, and says when it should be read again. It may be repeated
 // at any time: whatever is handed on twice is one notice.
 func (m *Missed) Catch(ctx context.Context, scope table.Scope, provider string, h History) (next time.Time, err error) {
@@ -70,7 +82,7 @@ func (m *Missed) Catch(ctx context.Context, scope table.Scope, provider string, 
 			return time.Time{}, fmt.Errorf("notice: an item that is no progress: %w", err)
 		}
 	}
-	if at := p.Until.Add(missedEach); p.Page == "" && at.After(now) {
+	if at := p.due(); at.After(now) {
 		return at, nil
 	}
 	if p.Page == "" {
@@ -109,8 +121,5 @@ func (m *Missed) Catch(ctx context.Context, scope table.Scope, provider string, 
 	if err := m.Tables.Commit(ctx, table.Put(item)); err != nil {
 		return time.Time{}, fmt.Errorf("notice: progress: %w", err)
 	}
-	if p.Page != "" {
-		return now, nil
-	}
-	return p.Until.Add(missedEach), nil
+	return p.due(), nil
 }
