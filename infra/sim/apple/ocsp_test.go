@@ -3,6 +3,7 @@ package apple_test
 import (
 	"bytes"
 	"crypto"
+	"errors"
 	"io"
 	"net/http"
 	"testing"
@@ -95,7 +96,7 @@ func TestResponderFailsAsItIsTold(t *testing.T) {
 		status int
 		right  func(*ocsp.Response, error) bool
 	}{
-		{"tryLater", 200, func(_ *ocsp.Response, err error) bool { return err == ocsp.ResponseError{Status: ocsp.TryLater} }},
+		{"tryLater", 200, func(_ *ocsp.Response, err error) bool { return errors.Is(err, ocsp.ResponseError{Status: ocsp.TryLater}) }},
 		{"500", 500, func(r *ocsp.Response, err error) bool { return r == nil && err == nil }},
 		{"stale", 200, func(r *ocsp.Response, err error) bool {
 			return err == nil && r.Status == ocsp.Good && r.NextUpdate.Before(p.clock.Now())
