@@ -9,23 +9,27 @@ import (
 // wholly is all of a sale, in thousandths of a per cent.
 const wholly = 100_000
 
-// weight decides between two words of one instant: what takes away counts.
-func (s Sale) weight() int {
-	switch s.State {
-	case Refunded:
-		return 2
-	case Replaced:
-		return 1
-	case Paid, Pending, Failed:
+// returned is how much was given back, in thousandths of a per cent.
+func (s Sale) returned() int {
+	switch {
+	case s.State != Refunded:
+		return 0
+	case s.Returned <= 0 || s.Returned > wholly:
+		return wholly
 	}
-	return 0
+	return s.Returned
 }
 
-func (o Order) weight() int {
+// weight decides between two words of one instant: what takes more away counts.
+func (s Sale) weight() int { return weight(s.State == Replaced, s.returned()) }
+
+func (o Order) weight() int { return weight(o.Replaced, o.Returned) }
+
+func weight(replaced bool, returned int) int {
 	switch {
-	case o.Returned > 0:
-		return 2
-	case o.Replaced:
+	case returned > 0:
+		return 1 + returned
+	case replaced:
 		return 1
 	}
 	return 0
@@ -45,12 +49,7 @@ func (o Order) hear(s Sale, now time.Time) (Order, bool) {
 	if !s.Until.IsZero() {
 		o.Until = s.Until
 	}
-	o.Returned = 0
-	if s.State == Refunded {
-		if o.Returned = s.Returned; o.Returned <= 0 || o.Returned > wholly {
-			o.Returned = wholly
-		}
-	}
+	o.Returned = s.returned()
 	switch {
 	case o.Returned == wholly && o.State != OrderRefunded:
 		o.State, o.RefundedAt = OrderRefunded, now
