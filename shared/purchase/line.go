@@ -13,7 +13,7 @@ type Record struct {
 	Store string `json:"store"`
 	Line  string `json:"line"`
 	Owner string `json:"owner,omitempty"` // our id of the customer; "" while nobody claimed it
-	// Terms are what the line's sales give, the one that counts first.
+	// Terms are what the line's sales give, the latest first.
 	Terms    []Term   `json:"terms"`
 	Standing Standing `json:"standing,omitzero"`
 	// Over says that its end was told of.
@@ -38,25 +38,35 @@ type Term struct {
 }
 
 // mostTerms bounds what a line remembers. The newest word about each sale is in its order,
-// so that what is forgotten here can only be what would give nothing.
+// so that what is forgotten here can only be what was over before these began.
 const mostTerms = 4
 
-// hear puts a sale's term in place of what it was before. Which one counts follows from
-// the terms alone, so that words heard in any order leave the same line.
+// hear puts a sale's term in place of what it was before. The line keeps the latest, so
+// that words heard in any order leave the same.
 func (r Record) hear(t Term) Record {
 	r.Terms = slices.DeleteFunc(slices.Clone(r.Terms), func(o Term) bool { return o.Order == t.Order })
 	r.Terms = append(r.Terms, t)
-	slices.SortFunc(r.Terms, counts)
+	slices.SortFunc(r.Terms, later)
 	r.Terms = r.Terms[:min(len(r.Terms), mostTerms)]
 	return r
 }
 
-// counts orders terms: what is paid before what is not, what reaches further before what
-// does not. Of two that end together the later one counts, and then the one of the greater
-// id, for one of them must.
-func counts(a, b Term) int {
-	rank := func(t Term) int { return slices.Index([]SaleState{Paid, Refunded, Replaced}, t.State) }
-	return cmp.Or(cmp.Compare(rank(a), rank(b)), further(a.End, b.End), b.From.Compare(a.From), cmp.Compare(b.Order, a.Order))
+// later orders terms, the latest first. Of two that begin together the one that reaches
+// further is first, and then the one of the greater id, for one of them must be.
+func later(a, b Term) int {
+	return cmp.Or(b.From.Compare(a.From), further(a.End, b.End), cmp.Compare(b.Order, a.Order))
+}
+
+// early is how long before a period's end the next may begin without taking its place: the
+// App Store renews within the last day.
+const early = 25 * time.Hour
+
+// gaveWay says whether a later term of renewals took the place of t, though nobody said so
+// of t itself: the store tells of an upgrade by what was bought, and t may reach further.
+func (r Record) gaveWay(t Term) bool {
+	return t.Renewing && slices.ContainsFunc(r.Terms, func(o Term) bool {
+		return o.Renewing && o.From.After(t.From) && o.From.Before(t.End.Add(-early))
+	})
 }
 
 // further orders ends, the latest first; never is the latest.
@@ -80,8 +90,14 @@ func (r Record) stand(s Standing) Record {
 	return r
 }
 
-// first is the term that counts, the zero one if there is none.
+// first is the term that counts: the latest that is paid and gave way to no other, else
+// the latest of all. It is the zero one if there is none.
 func (r Record) first() Term {
+	for _, t := range r.Terms {
+		if t.State == Paid && !r.gaveWay(t) {
+			return t
+		}
+	}
 	if len(r.Terms) == 0 {
 		return Term{}
 	}
