@@ -36,6 +36,11 @@ func (b *Book) decide(was state, news News, claimed bool, now time.Time) (decisi
 			return decision{}, invalid("The store used the name of this purchase for another one.")
 		}
 		e.is, e.heard = e.was.hear(e.sale, now)
+		if e.was.ID == "" && e.listed {
+			// Known of one that is refunded before it was granted as well, for a line that has
+			// nothing else says what it gave.
+			e.is.Product, e.is.Entitlement = e.product.ID, e.product.Entitlement
+		}
 	}
 	is.line = is.line.stand(news.Standing)
 
