@@ -1,4 +1,5 @@
-// Verify serves the claims of apps: it asks the store and grants once.
+// Verify serves the claims of apps: it asks the store and grants once. It has the App
+// Store's key, so it signs the company's offers too.
 package main
 
 import (
@@ -24,9 +25,16 @@ func main() {
 	identity := customer.Identity{Key: vault.Open(r.Secret("IDENTITY_KEY"))}
 	callers := apigw.Callers(r, vault, now, log)
 
-	sell := map[string]purchase.Store{}
+	sell, offers := map[string]purchase.Store{}, web.Offers{}
 	if shop := stores.OpenApple(r, tables, now, log); shop != nil {
 		sell[apple.Name] = shop.Store(r, vault, now, log)
+		if key := r.OptionalSecret("APPLE_PRIVATE_KEY"); key.Given() {
+			offers = web.Offers{BundleIDs: r.List("APPLE_BUNDLE_IDS", "the bundle ids of the app"), Signer: &apple.Signer{
+				KeyID:      r.Text("APPLE_KEY_ID", "the id of the In-App Purchase key"),
+				IssuerID:   r.Text("APPLE_ISSUER_ID", "the issuer id of App Store Connect"),
+				PrivateKey: vault.Open(key), Clock: now,
+			}}
+		}
 	}
 	if certificate := r.OptionalSecretFile("APPS_IN_TOSS_CERTIFICATE"); certificate.Given() {
 		store, err := appsintoss.New(appsintoss.Config{
@@ -42,5 +50,5 @@ func main() {
 	book := stores.Book(r, customer.Directory{Tables: tables, Identity: identity}, sell, now, log)
 	r.Check()
 
-	apigw.Start(&web.Claims{Callers: callers, Clock: now, Log: log, Book: book})
+	apigw.Start(&web.Claims{Callers: callers, Clock: now, Log: log, Book: book, Offers: offers})
 }

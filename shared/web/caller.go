@@ -73,6 +73,18 @@ func (c *Callers) Identify(r *http.Request) (Caller, error) {
 	return caller, nil
 }
 
+// serverOnly lets only the company's server through.
+func (c *Callers) serverOnly(r *http.Request) (Caller, error) {
+	caller, err := c.Identify(r)
+	if err != nil {
+		return caller, err
+	}
+	if caller.Role != Server {
+		return caller, fault.New(fault.Denied, "secret_key_required", "Only the company's server may do this, with its secret key.")
+	}
+	return caller, nil
+}
+
 // prove says what a credential alone proves.
 func (c *Callers) prove(ctx context.Context, credential string) (Caller, error) {
 	switch {

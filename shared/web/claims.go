@@ -12,10 +12,12 @@ import (
 	"grantline/shared/purchase"
 )
 
-// Claims serves what apps send to have a purchase verified.
+// Claims serves what apps send to have a purchase verified, and beside it what the
+// company's server has signed with the same store's key.
 type Claims struct {
 	Callers *Callers
 	Book    *purchase.Book
+	Offers  Offers
 	Clock   clock.Clock
 	Log     *slog.Logger
 }
@@ -27,6 +29,8 @@ func (c *Claims) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		serve(w, r, c.Log, only(http.MethodPost, c.claim), refuseWithProblem)
 	case "/api/iap/fulfill":
 		serve(w, r, c.Log, only(http.MethodPost, c.fulfill), refuseFulfillment)
+	case "/v1/apple/offers":
+		serve(w, r, c.Log, only(http.MethodPost, c.offer), refuseWithProblem)
 	default:
 		serve(w, r, c.Log, noRoute, refuseWithProblem)
 	}

@@ -38,6 +38,9 @@ func (o operation) fit(example string) string {
 // document cannot know.
 func (o operation) contextual(example string, body any) bool {
 	fields, _ := body.(map[string]any)
+	if bundle, named := fields["bundleId"]; o.id == "signOffer" {
+		return named && bundle != appBundle
+	}
 	_, card := fields["toss"]
 	return o.id == "changePaymentMethod" && card == strings.HasPrefix(example, "dodo")
 }
@@ -63,7 +66,7 @@ func TestWhatIsNotDocumentedIsNotServed(t *testing.T) {
 	w := newWorld(t)
 	for _, path := range []string{
 		"/", "", "/v1", "/v1/", "/v1/purchases/", "/v1/purchases/1", "/V1/purchases", "/v1/customers", "/v1/customers/", "/v1/subscriptions/",
-		"/v1/orders", "/v1/orders/", "/v2/purchases", "/api/iap", "/api/iap/fulfill/", "/healthz/", "/_local/health", "/_local/keys", "/webhooks", "/webhooks/", "/webhooks/apple",
+		"/v1/orders", "/v1/orders/", "/v2/purchases", "/api/iap", "/api/iap/fulfill/", "/healthz/", "/_local/health", "/_local/keys", "/webhooks", "/webhooks/", "/webhooks/play",
 		"/v1/products", "/metrics", "/debug/pprof/", "//v1/purchases", "/v1//purchases",
 		"/v1/subscriptions/sub-1/cancel/", "/v1/subscriptions/sub-1/refund", "/v1/subscriptions/a/b/cancel", "/v1/subscriptions//cancel",
 		"/v1/subscriptions/cancel/cancel", "/v1/subscriptions/cancel", "/v1/subscriptions/sub-1/Cancel",

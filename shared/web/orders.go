@@ -25,21 +25,9 @@ func (a *API) orderRoute(rest string) handler {
 	return noRoute
 }
 
-// serverOnly lets only the company's server through.
-func (a *API) serverOnly(r *http.Request) (Caller, error) {
-	caller, err := a.Callers.Identify(r)
-	if err != nil {
-		return caller, err
-	}
-	if caller.Role != Server {
-		return caller, fault.New(fault.Denied, "secret_key_required", "Only the company's server may do this, with its secret key.")
-	}
-	return caller, nil
-}
-
 // refund is POST /v1/orders/{orderId}/refund.
 func (a *API) refund(w http.ResponseWriter, r *http.Request, id string) error {
-	caller, err := a.serverOnly(r)
+	caller, err := a.Callers.serverOnly(r)
 	if err != nil {
 		return err
 	}

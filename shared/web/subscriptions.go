@@ -278,7 +278,7 @@ func (a *API) paymentMethod(w http.ResponseWriter, r *http.Request, id string) e
 
 // changePlan is POST /v1/subscriptions/{id}/plan.
 func (a *API) changePlan(w http.ResponseWriter, r *http.Request, id string) error {
-	if _, err := a.serverOnly(r); err != nil {
+	if _, err := a.Callers.serverOnly(r); err != nil {
 		return err
 	}
 	caller, owner, err := a.own(r, id)
@@ -303,7 +303,7 @@ func (a *API) changePlan(w http.ResponseWriter, r *http.Request, id string) erro
 
 // charge is POST /v1/subscriptions/{id}/charge.
 func (a *API) charge(w http.ResponseWriter, r *http.Request, id string) error {
-	if _, err := a.serverOnly(r); err != nil {
+	if _, err := a.Callers.serverOnly(r); err != nil {
 		return err
 	}
 	caller, owner, err := a.own(r, id)

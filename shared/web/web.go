@@ -6,6 +6,7 @@ package web
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -26,8 +27,7 @@ const answerWithin = 24 * time.Second
 // handler serves one route or says why it cannot.
 type handler func(w http.ResponseWriter, r *http.Request) error
 
-// statuses turns kinds into statuses, in this order: an error may be of two kinds, and an
-// outage wins, for it must never read as "invalid".
+// statuses turns kinds into statuses.
 var statuses = []struct {
 	kind   error
 	status int
@@ -52,17 +52,21 @@ type Problem struct {
 	Retryable bool   `json:"retryable"`
 }
 
-// problemOf says what a caller may know of an error.
+// problemOf says what a caller may know of an error. It is of the kind that its outermost
+// fault says, whose cause is the operator's alone; but where an outage is anywhere within,
+// nothing was proven false, and it must never read as "invalid".
 func problemOf(err error) Problem {
 	p := Problem{Type: "about:blank", Status: http.StatusInternalServerError, Code: "internal_error", Detail: "Something went wrong on our side."}
+	known, ok := errors.AsType[*fault.Error](err)
+	outage := errors.Is(err, fault.Unavailable)
 	for _, s := range statuses {
-		if errors.Is(err, s.kind) {
+		if outage && s.kind == fault.Unavailable || ok && s.kind == known.Kind || !ok && errors.Is(err, s.kind) {
 			p.Status, p.Code, p.Detail = s.status, s.code, ""
+			if ok && s.kind == known.Kind {
+				p.Code, p.Detail = known.Code, known.Detail
+			}
 			break
 		}
-	}
-	if known, ok := errors.AsType[*fault.Error](err); ok && errors.Is(known, kindOf(p.Status)) {
-		p.Code, p.Detail = known.Code, known.Detail
 	}
 	if wrong, ok := errors.AsType[*bodyError](err); ok && p.Status == http.StatusBadRequest {
 		p.Detail = wrong.detail
@@ -70,23 +74,22 @@ func problemOf(err error) Problem {
 	if errors.As(err, new(*methodError)) {
 		p.Status, p.Code, p.Detail = http.StatusMethodNotAllowed, "method_not_allowed", "This route does not take that method."
 	}
+	if errors.As(err, new(*sizeError)) {
+		p.Status, p.Code, p.Detail = http.StatusRequestEntityTooLarge, "body_too_large", fmt.Sprintf("The body has more than %d bytes.", MostBytes)
+	}
 	p.Title = http.StatusText(p.Status)
 	p.Retryable = p.Status >= 500
 	return p
 }
 
-func kindOf(status int) error {
-	for _, s := range statuses {
-		if s.status == status {
-			return s.kind
-		}
-	}
-	return nil
-}
-
 type methodError struct{ allow string }
 
 func (e *methodError) Error() string { return "method not allowed" }
+
+// sizeError is a webhook that is larger than anybody's.
+type sizeError struct{}
+
+func (*sizeError) Error() string { return "body too large" }
 
 // serve runs a handler with a bound on its time, adds what every app route has, and turns
 // an error into its answer.

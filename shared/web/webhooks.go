@@ -78,9 +78,9 @@ func (h *Webhooks) receive(r *http.Request) error {
 	body, err := io.ReadAll(io.LimitReader(r.Body, MostBytes+1))
 	switch {
 	case err != nil:
-		return fault.New(fault.Malformed, "invalid_request", "The body could not be read.").Because(err)
+		return untaken(err) // it came in part; Apple does not send again what is answered 400
 	case len(body) > MostBytes:
-		return fault.New(fault.Malformed, "body_too_large", "The body has more than %d bytes.", MostBytes)
+		return &sizeError{}
 	}
 	hint, err := read(r.Context(), r.Header, body)
 	if err != nil {
@@ -97,9 +97,13 @@ func (h *Webhooks) receive(r *http.Request) error {
 		err = errors.New("web: the queue took nothing and gave no reason")
 	}
 	if err != nil {
-		return fault.New(fault.Unavailable, "unavailable", "The notice cannot be taken now; send it again.").Because(err)
+		return untaken(err)
 	}
 	return nil
+}
+
+func untaken(cause error) error {
+	return fault.New(fault.Unavailable, "unavailable", "The notice cannot be taken now; send it again.").Because(cause)
 }
 
 // scope reads whose address a path is.

@@ -100,6 +100,7 @@ func newWorld(t testing.TB) *world {
 		Tables: w.tables, Customers: customers, Catalog: goods, Clock: clock, TestsPerDay: 3,
 		Stores: map[string]purchase.Store{"apple": w.shops["apple"], "play": w.shops["play"], "appsintoss": ordersShop{w.shops["appsintoss"]}},
 	}}
+	w.claims.Offers = web.Offers{Signer: newSigner(clock), BundleIDs: []string{appBundle}}
 	w.notices = &outbox{}
 	w.webhooks = newWebhooks(w.notices, clock, log)
 	t.Cleanup(w.nothingSecretGotOut)
@@ -108,7 +109,7 @@ func newWorld(t testing.TB) *world {
 
 // ServeHTTP finds the function as the template's routes do.
 func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == "/v1/purchases" || r.URL.Path == "/api/iap/fulfill" {
+	if r.URL.Path == "/v1/purchases" || r.URL.Path == "/api/iap/fulfill" || r.URL.Path == "/v1/apple/offers" {
 		w.claims.ServeHTTP(rw, r)
 		return
 	}
