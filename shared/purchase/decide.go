@@ -66,8 +66,8 @@ func (b *Book) decide(was state, news News, claimed bool, now time.Time) (decisi
 		}
 	}
 	for _, e := range is.entries {
-		if e.heard || e.is != e.was {
-			is.line = is.line.hear(e.term(was.line))
+		if t, ok := e.term(was.line); ok {
+			is.line = is.line.hear(t)
 		}
 	}
 	if b.follows(is.line.Store) {
@@ -91,15 +91,20 @@ func (b *Book) tooManyTests(is decision, now time.Time) bool {
 	return first.Test && first.claimable() && is.scope.Environment == "production" && is.customer.CountTest(now) > b.TestsPerDay
 }
 
-// term of an entry; one that came with no sale keeps what the line knew of it.
-func (e entry) term(line Record) Term {
-	if e.sale.Order != "" {
-		return e.is.term(e.sale)
+// term is what an entry gives its line now, false if that is nothing new. One that only
+// came to be somebody's keeps what the line knew of it, for a sale that was no news is
+// older than that; what the line has forgotten it needs no more.
+func (e entry) term(line Record) (Term, bool) {
+	if e.heard {
+		return e.is.term(e.sale), true
 	}
-	at := slices.IndexFunc(line.Terms, func(t Term) bool { return t.Order == e.is.ID })
+	at := slices.IndexFunc(line.Terms, func(t Term) bool { return t.Order == e.was.ID })
+	if at < 0 || e.is == e.was {
+		return Term{}, false
+	}
 	t := line.Terms[at]
 	t.Entitlement, t.End = e.is.Entitlement, e.is.Until
-	return t
+	return t, true
 }
 
 // tellOrders brings the customer up to date with each order, and tells of what changed,

@@ -271,7 +271,7 @@ func TestWordsOfAnOwnedLineInAnyOrderAndByAnyWayEndTheSame(t *testing.T) {
 	t.Parallel()
 	all := toldHistories()
 	dice := rand.New(rand.NewPCG(11, 12))
-	for n := range 150 {
+	for n := range 70 {
 		all[fmt.Sprint("invented ", n)] = invented(dice)
 	}
 	for name, h := range all {
@@ -302,7 +302,7 @@ func TestWordsHeardBeforeAnybodyClaimedEndInTheSameAccess(t *testing.T) {
 	t.Parallel()
 	all := toldHistories()
 	dice := rand.New(rand.NewPCG(13, 14))
-	for n := range 150 {
+	for n := range 70 {
 		all[fmt.Sprint("invented ", n)] = invented(dice)
 	}
 	access := func(l *listener) (all []string) {
