@@ -343,12 +343,12 @@ func kindIs(t testing.TB, what string, err, kind error) *apple.APIError {
 		return &apple.APIError{}
 	}
 	for _, k := range []error{fault.Malformed, fault.Unauthenticated, fault.Denied, fault.NotFound, fault.Conflict, fault.Invalid, fault.Unavailable} {
-		if got, want := errors.Is(err, k), k == kind; got != want {
+		if got, want := errors.Is(err, k), errors.Is(k, kind); got != want {
 			t.Errorf("%s: got %v, want %v and nothing else", what, err, kind)
 		}
 	}
 	failed, ok := errors.AsType[*apple.APIError](err)
-	if ok == (kind == fault.Malformed) {
+	if ok == errors.Is(kind, fault.Malformed) {
 		t.Errorf("%s: got the cause %v, want one exactly where something was asked", what, failed)
 	}
 	if failed == nil {

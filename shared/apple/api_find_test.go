@@ -70,7 +70,7 @@ func TestFindLooksInProductionThenInTheSandbox(t *testing.T) {
 			if err != nil || signed != apiSigned {
 				t.Errorf("%v: got %q, %v, want the transaction", c, signed, err)
 			}
-		} else if kindIs(t, c.path, err, c.kind); signed != "" {
+		} else if _ = kindIs(t, c.path, err, c.kind); signed != "" {
 			t.Errorf("%v: got %q beside the error, want nothing", c, signed)
 		}
 		if place != c.place {
@@ -137,7 +137,7 @@ func TestFindAsksForEachApp(t *testing.T) {
 			t.Errorf("%s: got %v, want it found", name, err)
 		}
 		if c.kind != nil {
-			kindIs(t, name, err, c.kind)
+			_ = kindIs(t, name, err, c.kind)
 		}
 		if place != c.place {
 			t.Errorf("%s: got it in %v, want %v", name, place, c.place)

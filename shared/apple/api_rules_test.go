@@ -134,13 +134,13 @@ func TestUnknownTransactionIsAskedForOnceMore(t *testing.T) {
 			if err != nil || !cmp.Equal(got, e.want) || !cmp.Equal(s.clock.naps(), []time.Duration{time.Second}) {
 				t.Errorf("%s: got %v, %v after pauses %v, want the answer after a second", e.name, got, err, s.clock.naps())
 			}
-		} else if kindIs(t, e.name, err, fault.NotFound); len(s.requests()) != 1 {
+		} else if _ = kindIs(t, e.name, err, fault.NotFound); len(s.requests()) != 1 {
 			t.Errorf("%s: got %d requests, want 1", e.name, len(s.requests()))
 		}
 	}
 	s := newAppStore(t, unknown)
 	_, err := s.api().Transaction(t.Context(), inProduction, apiTID)
-	if kindIs(t, "still unknown", err, fault.NotFound); len(s.requests()) != 2 {
+	if _ = kindIs(t, "still unknown", err, fault.NotFound); len(s.requests()) != 2 {
 		t.Errorf("still unknown: got %d requests, want 2", len(s.requests()))
 	}
 	s = newAppStore(t, fails(5000001), fails(5000001), unknown, found())
@@ -149,7 +149,7 @@ func TestUnknownTransactionIsAskedForOnceMore(t *testing.T) {
 	}
 	s = newAppStore(t, unknown, fails(5000001))
 	_, err = s.api().Transaction(t.Context(), inProduction, apiTID)
-	if kindIs(t, "second look fails", err, fault.Unavailable); len(s.requests()) != 3 {
+	if _ = kindIs(t, "second look fails", err, fault.Unavailable); len(s.requests()) != 3 {
 		t.Errorf("second look fails: got %d requests, want 3 in all", len(s.requests()))
 	}
 }
@@ -239,7 +239,7 @@ func TestNoWaitGoesBeyondTheCallersTime(t *testing.T) {
 		transport := &stub{turns: c.turns}
 		api := s.api(func(a *apple.APIConfig) { a.Transport = transport })
 		_, err := api.Transaction(soon{t.Context()}, inProduction, apiTID)
-		kindIs(t, name, err, fault.Unavailable)
+		_ = kindIs(t, name, err, fault.Unavailable)
 		if transport.asked != c.asked || !cmp.Equal(c.pauses, s.clock.naps()) {
 			t.Errorf("%s: got %d requests with pauses %v, want %d with %v", name, transport.asked, s.clock.naps(), c.asked, c.pauses)
 		}
@@ -255,7 +255,7 @@ func TestAbsenceWithoutTimeForTheSecondLookIsNotSure(t *testing.T) {
 		t.Errorf("got %v, want the code kept", failed)
 	}
 	_, _, err = api.Find(briefly(t, s), []string{apiBundle}, apiTID)
-	kindIs(t, "Find", err, fault.Unavailable)
+	_ = kindIs(t, "Find", err, fault.Unavailable)
 }
 
 // briefly ends when somebody wants to sleep.
@@ -278,12 +278,12 @@ func TestCallEndsWithItsCaller(t *testing.T) {
 		cancel()
 	}()
 	_, err := s.api().Transaction(ctx, inProduction, apiTID)
-	kindIs(t, "given up", err, fault.Unavailable)
+	_ = kindIs(t, "given up", err, fault.Unavailable)
 	if got := len(s.requests()); got != 1 || !strings.Contains(err.Error(), "the caller gave up") {
 		t.Errorf("got %v after %d requests, want that the caller gave up after 1", err, got)
 	}
 	_, err = s.api().Transaction(ctx, inProduction, apiTID)
-	kindIs(t, "given up before", err, fault.Unavailable)
+	_ = kindIs(t, "given up before", err, fault.Unavailable)
 	if got := len(s.requests()); got != 1 {
 		t.Errorf("given up before: got %d requests, want no more", got-1)
 	}
@@ -295,7 +295,7 @@ func TestAttemptThatHangsIsGivenUp(t *testing.T) {
 	s := newAppStore(t, turn{how: "hang"}, turn{how: "hang"}, turn{how: "hang"}, found())
 	api := s.api(func(c *apple.APIConfig) { c.Attempt = 200 * time.Millisecond })
 	_, err := api.Transaction(t.Context(), inProduction, apiTID)
-	kindIs(t, "hangs", err, fault.Unavailable)
+	_ = kindIs(t, "hangs", err, fault.Unavailable)
 	if !strings.Contains(err.Error(), "no answer in time") {
 		t.Errorf("got %v, want the reason", err)
 	}
@@ -321,7 +321,7 @@ func TestHostThatIsNotThereIsAnOutage(t *testing.T) {
 		"a stranger":     {func(c *apple.APIConfig) { c.Transport = nil }, "the host's certificate is not trusted"},
 	} {
 		_, err := s.api(c.change).Transaction(t.Context(), inProduction, apiTID)
-		kindIs(t, name, err, fault.Unavailable)
+		_ = kindIs(t, name, err, fault.Unavailable)
 		if !strings.Contains(err.Error(), c.why) {
 			t.Errorf("%s: got %v, want %q in it", name, err, c.why)
 		}

@@ -172,7 +172,7 @@ func TestKeyIsLookedAtAfreshOnceForACall(t *testing.T) {
 			return p8(apiKeys()[0]), nil
 		}
 	}).Transaction(t.Context(), inProduction, apiTID)
-	kindIs(t, "401", err, fault.Unavailable)
+	_ = kindIs(t, "401", err, fault.Unavailable)
 	if got := len(s.requests()); got != 3 || fresh != 1 {
 		t.Errorf("got %d requests and %d fresh looks, want 3 and 1", got, fresh)
 	}
@@ -187,7 +187,7 @@ func TestKeyThatCannotBeHadIsAnOutageAndShowsNothing(t *testing.T) {
 	} {
 		s := newAppStore(t, found())
 		_, err := s.api(func(c *apple.APIConfig) { c.PrivateKey = source }).Transaction(t.Context(), inProduction, apiTID)
-		kindIs(t, name, err, fault.Unavailable)
+		_ = kindIs(t, name, err, fault.Unavailable)
 		if got := len(s.requests()); got != 0 {
 			t.Errorf("%s: got %d requests, want none without a token", name, got)
 		}
