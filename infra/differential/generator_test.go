@@ -7,6 +7,7 @@ import (
 	"iter"
 	"maps"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -139,6 +140,13 @@ var pool = []string{
 	"[]", "[null]", `["x"]`, "[1]", "{}", `{"x":1}`, `{"x":{"x":[{"x":null}]}}`, `[[[[[[]]]]]]`, `{"length":3}`, `{"x":1,"x":1}`,
 }
 
+// nestedPool is the same for what is nested, with texts about as long as Apple allows.
+var nestedPool = []string{
+	"null", "true", "0", "1.5", "12", "12.5", "13", "-1", `"x"`, `""`, "[]", "[1]", `["x"]`, "[null]", "{}",
+	quoted(strings.Repeat("x", 30)), quoted(strings.Repeat("x", 31)), quoted(strings.Repeat("✓", 45)), quoted(strings.Repeat("x", 46)),
+	quoted(strings.Repeat("\U0001F600", 15)), quoted(strings.Repeat("\U0001F600", 16)), quoted(strings.Repeat("x", 129)),
+}
+
 // members spoils every documented member of every kind with every value of the pool, and
 // drops, renames and repeats it.
 func (g *generator) members() {
@@ -179,11 +187,18 @@ func (g *generator) members() {
 			payload = renewal("Production")
 		}
 		g.add("valid with "+nested.member, nested.kind, g.a.sign(payload.with(nested.member, nested.value).String()), "Production")
+		add := func(at place, value string) {
+			spoiled := nested.value[:at.from] + value + nested.value[at.to:]
+			g.add(nested.member+": "+nested.value[max(0, at.from-24):at.from]+value, nested.kind, g.a.sign(payload.with(nested.member, spoiled).String()), "Production")
+		}
 		for _, place := range places(nested.value) {
-			for _, value := range []string{"null", "true", "0", "1.5", "13", "-1", `"x"`, `""`, "[]", "[1]", `["x"]`, "[null]", "{}"} {
-				spoiled := nested.value[:place.from] + value + nested.value[place.to:]
-				g.add(nested.member+": "+nested.value[max(0, place.from-24):place.from]+value, nested.kind, g.a.sign(payload.with(nested.member, spoiled).String()), "Production")
+			for _, value := range nestedPool {
+				add(place, value)
 			}
+		}
+		// Each name within, which is there no more and another instead.
+		for _, at := range regexp.MustCompile(`\w":`).FindAllStringIndex(nested.value, -1) {
+			add(place{at[0], at[0] + 1}, "X")
 		}
 	}
 }
