@@ -398,7 +398,7 @@ func TestEveryNotificationLeavesTheCustomerWithWhatItSays(t *testing.T) {
 			name := strings.TrimSuffix(row.name+", "+row.detail, ", ") + map[bool]string{false: ", signed data alone", true: ", with an API"}[able]
 			t.Run(name, func(t *testing.T) {
 				w := newWorld(t, able)
-				id, signed := "", ""
+				var id, signed string
 				if row.source != nil {
 					subscribed(w)
 					signed = w.notice(row.name, row.source(w))

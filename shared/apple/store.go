@@ -79,7 +79,7 @@ func (s *Store) Look(ctx context.Context, p purchase.Proof) (purchase.News, erro
 	asked, err := s.ask(ctx, Place{t.Environment, t.BundleID}, t.TransactionID)
 	if err != nil {
 		// Signed by Apple and not known to Apple is a contradiction, or a delay.
-		return purchase.News{}, unknown(err)
+		return purchase.News{}, unlearned(err)
 	}
 	return newest(signed, asked), nil
 }
@@ -98,13 +98,12 @@ func (s *Store) lookUp(ctx context.Context, receipt string) (purchase.News, erro
 		return purchase.News{}, refused(ErrReceipt)
 	}
 	if err != nil {
-		return purchase.News{}, unknown(err)
+		return purchase.News{}, unlearned(err)
 	}
-	news, err := s.read(ctx, place, id, signed)
-	if err != nil {
-		return purchase.News{}, unknown(err)
+	if !slices.Contains(s.Verifier.config.Environments, place.Environment) {
+		return purchase.News{}, refused(ErrEnvironment)
 	}
-	return news, nil
+	return s.read(ctx, place, id, signed)
 }
 
 // Hear verifies a signedPayload and looks again at what it is about. What Apple signed
@@ -133,7 +132,8 @@ func (s *Store) Hear(ctx context.Context, evidence string) (purchase.News, error
 	return newest(news, asked), nil
 }
 
-// Follow asks how a line stands, false without an API.
+// Follow asks how a line stands, false without an API. Nobody wrote down in which of our
+// apps it was sold, and an app that Apple does not answer for stands in no other's way.
 func (s *Store) Follow(ctx context.Context, l purchase.Line) (purchase.News, bool, error) {
 	if s.API == nil {
 		return purchase.News{}, false, nil
@@ -142,14 +142,17 @@ func (s *Store) Follow(ctx context.Context, l purchase.Line) (purchase.News, boo
 	if l.Test {
 		place.Environment = Sandbox
 	}
+	err := error(fault.New(fault.NotFound, CodeInvalid, "The App Store does not know this transaction."))
 	for _, place.BundleID = range s.Verifier.config.BundleIDs {
-		news, err := s.ask(ctx, place, l.Order)
-		if errors.Is(err, fault.NotFound) {
-			continue
+		news, failed := s.ask(ctx, place, l.Order)
+		if failed == nil {
+			return news, true, nil
 		}
-		return news, true, err
+		if !errors.Is(failed, fault.NotFound) {
+			err = unlearned(failed)
+		}
 	}
-	return purchase.News{}, true, fault.New(fault.NotFound, CodeInvalid, "The App Store does not know this transaction.")
+	return purchase.News{}, true, err
 }
 
 // ask gets a transaction as it is now and, of a subscription, how it stands.
@@ -181,7 +184,7 @@ func (s *Store) read(ctx context.Context, p Place, id, signed string) (purchase.
 	}
 	groups, err := s.API.Statuses(ctx, p, t.OriginalTransactionID)
 	if err != nil {
-		return purchase.News{}, unknown(err)
+		return purchase.News{}, unlearned(err)
 	}
 	for _, g := range groups {
 		for _, last := range g.Last {
@@ -206,7 +209,7 @@ func (s *Store) stands(ctx context.Context, p Place, last LastTransaction) (purc
 	}
 	r, err := s.Verifier.RenewalInfo(ctx, last.SignedRenewalInfo)
 	if err != nil {
-		return purchase.News{}, unknown(err)
+		return purchase.News{}, unlearned(err)
 	}
 	if t.OriginalTransactionID != last.OriginalTransactionID || r.OriginalTransactionID != last.OriginalTransactionID || r.Environment != p.Environment {
 		return purchase.News{}, unknown(ErrMismatch)
@@ -219,12 +222,24 @@ func (s *Store) stands(ctx context.Context, p Place, last LastTransaction) (purc
 func (s *Store) answered(ctx context.Context, p Place, signed string) (Transaction, error) {
 	t, err := s.Verifier.Transaction(ctx, signed)
 	if err != nil {
-		return Transaction{}, unknown(err)
+		return Transaction{}, unlearned(err)
 	}
 	if t.Environment != p.Environment || t.BundleID != p.BundleID {
 		return Transaction{}, unknown(ErrMismatch)
 	}
 	return t, nil
+}
+
+// unlearned is an outage whatever the API said or signed. It keeps why, and never the kind of
+// that: what is wrong with an answer is no verdict on what was asked about.
+func unlearned(err error) error {
+	if failed, ok := errors.AsType[*APIError](err); ok {
+		return failed.unavailable()
+	}
+	if why := errReason(err); why != "" {
+		return unknown(why)
+	}
+	return unknown(errors.New(err.Error()))
 }
 
 // newest puts two news of one line together: of each transaction the newest word, and the

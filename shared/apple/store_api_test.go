@@ -141,14 +141,19 @@ func (c *till) unrevoke(id string) {
 	}
 }
 
-func (c *till) signed(f facts) string {
+func (c *till) signed(f facts) string { return c.signedBy(c.a, f) }
+
+// forged is signed by somebody with a chain of Apple's shape.
+func (c *till) forged(f facts) string { return c.signedBy(newAuthority(c), f) }
+
+func (c *till) signedBy(a *authority, f facts) string {
 	dated := maps.Clone(f)
 	dated["signedDate"] = milli(c.Now())
 	text, err := json.Marshal(dated)
 	if err != nil {
 		c.Fatal(err)
 	}
-	return c.a.sign(string(text))
+	return a.sign(string(text))
 }
 
 // proof is a transaction as it is now, signed.
@@ -454,4 +459,14 @@ func (w *world) balance(who string) int64 {
 func silence(r *http.Request, _ string) (*http.Response, error) {
 	<-r.Context().Done()
 	return nil, errors.New("no answer")
+}
+
+// factsText writes facts as JSON.
+func factsText(t testing.TB, f facts) string {
+	t.Helper()
+	text, err := json.Marshal(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
