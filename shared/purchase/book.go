@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"grantline/shared/catalog"
@@ -158,6 +159,10 @@ func (b *Book) settle(ctx context.Context, scope table.Scope, claimant *string, 
 
 // compare is one try of settle. A *table.Conflict means that another write came between.
 func (b *Book) compare(ctx context.Context, scope table.Scope, claimant *string, news News) (Claimed, error) {
+	news, err := news.checked()
+	if err != nil {
+		return Claimed{}, err
+	}
 	asked := news.Sales[0]
 	was, err := b.read(ctx, scope, claimant, news)
 	if err != nil {
@@ -176,8 +181,6 @@ func (b *Book) compare(ctx context.Context, scope table.Scope, claimant *string,
 		}
 		return Claimed{Order{ID: OrderID(asked.Store, asked.Order), Kind: OrderKind, Store: asked.Store, SKU: asked.SKU, State: OrderPending}, was.customer}, nil
 	case Paid, Replaced, Refunded:
-	default:
-		return Claimed{}, fmt.Errorf("purchase: bug in store %s: state %q", asked.Store, asked.State)
 	}
 	is, err := b.decide(was, news, claimant != nil, b.Clock.Now())
 	if err != nil {
@@ -197,6 +200,31 @@ func (b *Book) compare(ctx context.Context, scope table.Scope, claimant *string,
 		return Claimed{}, fault.New(fault.Invalid, "superseded_purchase", "Another purchase took the place of this one; send that.")
 	}
 	return Claimed{order, is.customer}, nil
+}
+
+// checked is the news without later sales that are not paid, which there is nothing to
+// write down of. What breaks the port's contract is the store's bug.
+func (n News) checked() (News, error) {
+	asked := n.Sales[0]
+	var heard []Sale
+	for i, s := range n.Sales {
+		switch s.State {
+		case Paid, Replaced, Refunded:
+		case Pending, Failed:
+			if i > 0 {
+				continue
+			}
+		default:
+			return News{}, fmt.Errorf("purchase: bug in store %s: state %q", s.Store, s.State)
+		}
+		twice := slices.ContainsFunc(heard, func(o Sale) bool { return o.Order == s.Order })
+		if s.Store != asked.Store || s.Line != asked.Line || twice {
+			return News{}, fmt.Errorf("purchase: bug in store %s: news of two lines, or of one sale twice", asked.Store)
+		}
+		heard = append(heard, s)
+	}
+	n.Sales = heard
+	return n, nil
 }
 
 // entry is an order as it was and as it is.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"grantline/shared/catalog"
+	"grantline/shared/entitlement"
 	"grantline/shared/fault"
 	"grantline/shared/purchase"
 	"grantline/shared/table"
@@ -205,19 +206,14 @@ func (s *shop) at(when time.Time) {
 }
 
 // source is what a line gives, the zero one if nothing.
-func (s *shop) source(who, line string) (found struct {
-	State, OrderID, ProductID, Next string
-	Until                           time.Time
-	WillRenew                       bool
-}) {
+func (s *shop) source(who, line string) entitlement.Source {
 	s.Helper()
 	for _, src := range s.customer(who).Sources() {
 		if src.Ref == line {
-			found.State, found.OrderID, found.ProductID, found.Next = string(src.State), src.OrderID, src.ProductID, src.Next
-			found.Until, found.WillRenew = src.Until, src.WillRenew
+			return src
 		}
 	}
-	return found
+	return entitlement.Source{}
 }
 
 // renewed is the nth month of a line.
@@ -241,7 +237,7 @@ func later(s purchase.Sale, after time.Duration) purchase.Sale {
 	return s
 }
 
-// remember keeps the newest evidence of a claim.
+// offer is what Look finds for an evidence.
 func (f *followed) offer(evidence string, news purchase.News) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
