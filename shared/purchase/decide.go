@@ -35,6 +35,9 @@ func (b *Book) decide(was state, news News, claimed bool, now time.Time) (decisi
 		if e.was.ID != "" && (e.was.Test != e.sale.Test || e.was.Line != e.sale.Line) {
 			return decision{}, invalid("The store used the name of this purchase for another one.")
 		}
+		if !e.virtual() {
+			e.sale.Returned = 0 // all of it
+		}
 		e.is, e.heard = e.was.hear(e.sale, now)
 		if e.was.ID == "" && e.listed {
 			// Known of one that is refunded before it was granted as well, for a line that has
@@ -89,6 +92,15 @@ func (b *Book) decide(was state, news News, claimed bool, now time.Time) (decisi
 func (b *Book) tooManyTests(is decision, now time.Time) bool {
 	first := is.entries[0].is
 	return first.Test && first.claimable() && is.scope.Environment == "production" && is.customer.CountTest(now) > b.TestsPerDay
+}
+
+// virtual says whether what was sold is, or may be, virtual currency, which alone can be
+// taken back in part.
+func (e entry) virtual() bool {
+	if e.was.Customer != "" {
+		return e.was.Credited > 0
+	}
+	return !e.listed || e.product.Kind == catalog.Consumable
 }
 
 // term is what an entry gives its line now, false if that is nothing new. One that only
