@@ -67,10 +67,14 @@ func recordKey(scope table.Scope, store, line string) table.Key {
 	return table.Key{Table: table.Purchases, Partition: scope.Key(store, line)}
 }
 
-// DecodeOrder reads an order from its item.
+// DecodeOrder reads an order from its item, one of the schema before as well.
 func DecodeOrder(item table.Item) (Order, error) {
 	var o Order
 	err := decode(item, &o)
+	if item.Schema == 1 && o.State == OrderRefunded {
+		// All of it had been taken back, and no word from before that counts.
+		o.Returned, o.TakenBack, o.AsOf = wholly, o.Credited, o.RefundedAt
+	}
 	return o, err
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
 	"grantline/shared/customer"
 
 	"grantline/shared/entitlement"
