@@ -172,12 +172,12 @@ func (s *asking) send(ctx context.Context, token string) (apiAnswer, *APIError) 
 
 	res, err := s.api.client.Do(req)
 	if err != nil {
-		return apiAnswer{}, s.silence(ctx, err)
+		return apiAnswer{}, s.silence(err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAPIAnswer+1))
 	if err != nil {
-		return apiAnswer{}, s.silence(ctx, err)
+		return apiAnswer{}, s.silence(err)
 	}
 	if len(body) > maxAPIAnswer {
 		failed := s.failure("the answer is too large")
@@ -201,11 +201,11 @@ func (s *asking) succeeded(status int) bool {
 	return false
 }
 
-// silence is the failure of a request that was not answered. One that ended with its
-// caller is not repeated.
-func (s *asking) silence(ctx context.Context, err error) *APIError {
+// silence is the failure of a request that was not answered. Where it ended with its caller
+// there is no time left for another.
+func (s *asking) silence(err error) *APIError {
 	failed := s.failure(whySilent(err))
-	failed.broken = ctx.Err() == nil
+	failed.broken = true
 	return failed
 }
 
