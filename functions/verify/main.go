@@ -50,5 +50,5 @@ func main() {
 	book := stores.Book(r, customer.Directory{Tables: tables, Identity: identity}, sell, now, log)
 	r.Check()
 
-	apigw.Start(&web.Claims{Callers: callers, Clock: now, Log: log, Book: book, Offers: offers})
+	apigw.Start(&web.Claims{Callers: callers, Clock: now, Log: log, Book: book, AsksApple: offers.Signer != nil, Offers: offers})
 }

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 
+	"grantline/shared/apple"
 	"grantline/shared/clock"
 	"grantline/shared/fault"
 	"grantline/shared/purchase"
@@ -17,9 +18,12 @@ import (
 type Claims struct {
 	Callers *Callers
 	Book    *purchase.Book
-	Offers  Offers
-	Clock   clock.Clock
-	Log     *slog.Logger
+	// AsksApple says that an In-App Purchase key is there, so that a claim is looked up at
+	// the App Store. Without one it is worth what the App Store once signed.
+	AsksApple bool
+	Offers    Offers
+	Clock     clock.Clock
+	Log       *slog.Logger
 }
 
 // ServeHTTP routes by hand, as every handler here does: see API.
@@ -101,8 +105,21 @@ type claimAnswer struct {
 	Order orderView `json:"order"`
 	// Finish says that the purchase is written down, so that the app may tell the store to
 	// show it no more: StoreKit's finish().
-	Finish   bool         `json:"finish"`
+	Finish bool `json:"finish"`
+	// Checked is what the order of an App Store purchase rests on, "" for other stores.
+	Checked  string       `json:"checked,omitzero"`
 	Customer customerView `json:"customer"`
+}
+
+// checked says what is weaker where the App Store cannot be asked.
+func (c *Claims) checked(store string) string {
+	switch {
+	case store != apple.Name:
+		return ""
+	case c.AsksApple:
+		return "app_store"
+	}
+	return "signed_data"
 }
 
 // claim is POST /v1/purchases.
@@ -146,7 +163,7 @@ func (c *Claims) claim(w http.ResponseWriter, r *http.Request) error {
 		status = http.StatusAccepted
 	}
 	view := customerOf(claimed.Customer, ids, c.Clock.Now(), false, nil)
-	return answer(w, status, claimAnswer{purchaseOrderOf(claimed.Order), status == http.StatusOK, view})
+	return answer(w, status, claimAnswer{purchaseOrderOf(claimed.Order), status == http.StatusOK, c.checked(proof.Store), view})
 }
 
 var userKeys = regexp.MustCompile(`^[A-Za-z0-9._~+/=-]{1,200}$`)

@@ -198,7 +198,7 @@ func (w *world) shelves(t testing.TB) {
 	for name, e := range theDocument(t).examples(t, "paths", "/v1/purchases", "post", "requestBody", "content", "application/json") {
 		claim := e.(map[string]any)
 		of := claim[claim["store"].(string)].(map[string]any)
-		for _, field := range []string{"signedTransaction", "purchaseToken", "orderId"} {
+		for _, field := range []string{"signedTransaction", "receipt", "purchaseToken", "orderId"} {
 			if evidence, ok := of[field].(string); ok {
 				sku := map[string]string{"apple": "com.example.adfree", "play": "gems_100"}[claim["store"].(string)]
 				if asked, ok := of["sku"].(string); ok {

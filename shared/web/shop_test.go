@@ -10,7 +10,7 @@ import (
 )
 
 var (
-	jws      = regexp.MustCompile(`^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$`)
+	jws      = regexp.MustCompile(`^([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+|MII[A-Za-z0-9+/]+=*)$`) // or a receipt
 	orderIDs = regexp.MustCompile(`^[A-Za-z0-9_-]{1,100}$`)
 	anything = regexp.MustCompile(`^[!-~]{1,1000}$`)
 )

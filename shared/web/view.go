@@ -53,6 +53,8 @@ type sourceView struct {
 	Active         bool              `json:"active"`
 	ExpiresAt      *time.Time        `json:"expiresAt"`
 	WillRenew      bool              `json:"willRenew"`
+	NextProductID  string            `json:"nextProductId,omitzero"` // with the next renewal
+	Family         bool              `json:"family,omitzero"`        // somebody else's, shared
 	Test           bool              `json:"test"`
 }
 
@@ -69,14 +71,16 @@ type lotView struct {
 }
 
 type purchaseView struct {
-	Store       string            `json:"store"`
-	ProductID   string            `json:"productId"`
-	OrderID     string            `json:"orderId"`
-	Entitlement string            `json:"entitlement"`
-	State       entitlement.State `json:"state"`
-	ExpiresAt   *time.Time        `json:"expiresAt"`
-	WillRenew   bool              `json:"willRenew"`
-	Test        bool              `json:"test"`
+	Store         string            `json:"store"`
+	ProductID     string            `json:"productId"`
+	OrderID       string            `json:"orderId"`
+	Entitlement   string            `json:"entitlement"`
+	State         entitlement.State `json:"state"`
+	ExpiresAt     *time.Time        `json:"expiresAt"`
+	WillRenew     bool              `json:"willRenew"`
+	NextProductID string            `json:"nextProductId,omitzero"`
+	Family        bool              `json:"family,omitzero"`
+	Test          bool              `json:"test"`
 }
 
 // heldView is a subscription in a customer's list.
@@ -98,7 +102,7 @@ func sourceOf(s entitlement.Source, now time.Time) sourceView {
 	if s.Kind == "subscription" {
 		v.Gateway, v.PlanID, v.SubscriptionID = s.Provider, s.ProductID, s.Ref
 	} else {
-		v.Store, v.ProductID = s.Provider, s.ProductID
+		v.Store, v.ProductID, v.NextProductID, v.Family = s.Provider, s.ProductID, s.Next, s.Family
 	}
 	return v
 }
@@ -133,7 +137,7 @@ func customerOf(c *customer.Customer, ids customer.StoreIDs, now time.Time, all 
 	for _, s := range c.Sources() {
 		if s.Kind == "purchase" {
 			v.Purchases = append(v.Purchases, purchaseView{
-				s.Provider, s.ProductID, s.OrderID, s.Entitlement, s.State, instant(s.Until), s.WillRenew, s.Test,
+				s.Provider, s.ProductID, s.OrderID, s.Entitlement, s.State, instant(s.Until), s.WillRenew, s.Next, s.Family, s.Test,
 			})
 		}
 	}
@@ -154,9 +158,12 @@ type orderView struct {
 	Entitlement    string       `json:"entitlement,omitzero"`
 	WalletCurrency string       `json:"walletCurrency,omitzero"`
 	Credited       int64        `json:"credited,omitzero"`
+	TakenBack      int64        `json:"takenBack,omitzero"` // of Credited, because of a refund
 	Amount         int64        `json:"amount,omitzero"`
 	Currency       string       `json:"currency,omitzero"`
 	Refunded       int64        `json:"refunded"` // of Amount
+	Replaced       bool         `json:"replaced,omitzero"`
+	Family         bool         `json:"family,omitzero"`
 	Refunds        []refundView `json:"refunds,omitzero"`
 	OnDemand       bool         `json:"onDemand,omitzero"`
 	PurchasedAt    *time.Time   `json:"purchasedAt,omitzero"`
@@ -184,15 +191,23 @@ type refundView struct {
 }
 
 func purchaseOrderOf(o purchase.Order) orderView {
-	v := orderView{
+	return orderView{
 		ID: o.ID, Store: o.Store, ProductID: o.SKU, State: string(o.State), Quantity: o.Quantity, Entitlement: o.Entitlement,
-		WalletCurrency: o.Currency, Credited: o.Credited, Amount: o.Price, Currency: o.PriceIn,
+		WalletCurrency: o.Currency, Credited: o.Credited, TakenBack: o.TakenBack, Amount: o.Price, Currency: o.PriceIn,
+		Refunded: refundedOf(o), Replaced: o.Replaced, Family: o.Family,
 		PurchasedAt: instant(o.PurchasedAt), GrantedAt: instant(o.GrantedAt), ExpiresAt: instant(o.Until), Test: o.Test,
 	}
+}
+
+// refundedOf is what the store gave back of the price, rounded half up. An order that was
+// refunded before parts were known has none written down: it was given back whole.
+func refundedOf(o purchase.Order) int64 {
+	const whole = 100_000 // thousandths of a per cent
 	if o.State == purchase.OrderRefunded {
-		v.Refunded = o.Price // stores give back an order whole
+		return o.Price
 	}
-	return v
+	part := int64(o.Returned)
+	return o.Price/whole*part + (o.Price%whole*part+whole/2)/whole // a price in Rial times whole is near the limit
 }
 
 func chargeOrderOf(c billing.Charge) orderView {

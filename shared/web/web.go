@@ -58,15 +58,22 @@ type Problem struct {
 func problemOf(err error) Problem {
 	p := Problem{Type: "about:blank", Status: http.StatusInternalServerError, Code: "internal_error", Detail: "Something went wrong on our side."}
 	known, ok := errors.AsType[*fault.Error](err)
-	outage := errors.Is(err, fault.Unavailable)
+	kind := err
+	switch {
+	case errors.Is(err, fault.Unavailable):
+		kind = fault.Unavailable
+	case ok:
+		kind = known.Kind
+	}
 	for _, s := range statuses {
-		if outage && s.kind == fault.Unavailable || ok && s.kind == known.Kind || !ok && errors.Is(err, s.kind) {
-			p.Status, p.Code, p.Detail = s.status, s.code, ""
-			if ok && s.kind == known.Kind {
-				p.Code, p.Detail = known.Code, known.Detail
-			}
-			break
+		if !errors.Is(kind, s.kind) {
+			continue
 		}
+		p.Status, p.Code, p.Detail = s.status, s.code, ""
+		if ok && errors.Is(known.Kind, s.kind) {
+			p.Code, p.Detail = known.Code, known.Detail
+		}
+		break
 	}
 	if wrong, ok := errors.AsType[*bodyError](err); ok && p.Status == http.StatusBadRequest {
 		p.Detail = wrong.detail

@@ -78,8 +78,8 @@ func newWebhooks(o *outbox, c clock.Clock, log *slog.Logger) map[string]*web.Web
 	}
 	return map[string]*web.Webhooks{
 		"apple": {Provider: "apple", Scopes: map[table.Scope]web.Webhook{table.Default: fromApple}, Queue: o, Clock: c, Log: log},
-		"toss": {Provider: "toss", Scopes: scopes(toss), Queue: o, Clock: c, Log: log},
-		"dodo": {Provider: "dodo", Scopes: scopes(dodo), Queue: o, Clock: c, Log: log},
+		"toss":  {Provider: "toss", Scopes: scopes(toss), Queue: o, Clock: c, Log: log},
+		"dodo":  {Provider: "dodo", Scopes: scopes(dodo), Queue: o, Clock: c, Log: log},
 	}
 }
 
