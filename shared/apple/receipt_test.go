@@ -288,3 +288,51 @@ func TestNestedPiecesAreJoinedInOrder(t *testing.T) {
 		t.Errorf("got %q and error %v, want 88", got, err)
 	}
 }
+
+// Each of these would give an id, but for one thing that BER does not allow or that goes
+// beyond the bounds.
+func TestBoundsAndEncodingHoldBesideAGoodID(t *testing.T) {
+	s, x := berShape{}, berShape{indefinite: true}
+	content := s.element(0x31, s.inApp(s.attribute(1703, s.words("99"))))
+	around := func(object, content []byte, beside ...byte) []byte {
+		return x.element(0x30, object, x.element(0xa0, x.element(0x30,
+			x.number(1), x.element(0x31), x.element(0x30, objectData, x.element(0xa0, content)), beside)))
+	}
+	nested := func(n int) []byte {
+		out := s.octets(content)
+		for range n {
+			out = s.element(0x24, out)
+		}
+		return out
+	}
+	closed := func(n int) []byte {
+		return slices.Concat(slices.Repeat([]byte{0x30, 0x80}, n), make([]byte, 2*n))
+	}
+	long := slices.Concat([]byte{0x04, 0x85, 0, 0, 0, byte(len(content) >> 8), byte(len(content))}, content)
+	for name, c := range map[string]struct {
+		data []byte
+		ok   bool
+	}{
+		"good":                              {around(objectSignedData, s.octets(content)), true},
+		"wrapped in pieces":                 {around(objectSignedData, s.octets(berShape{piece: 7}.octets(content))), true},
+		"beside: nests within bounds":       {around(objectSignedData, s.octets(content), closed(10)...), true},
+		"beside: nests too deep":            {around(objectSignedData, s.octets(content), closed(40)...), false},
+		"beside: too many elements":         {around(objectSignedData, s.octets(content), slices.Repeat([]byte{0x04, 0}, 300000)...), false},
+		"beside: an indefinite primitive":   {around(objectSignedData, s.octets(content), 0x04, 0x80, 0, 0), false},
+		"beside: an end of one byte":        {around(objectSignedData, s.octets(content), 0, 1, 0), false},
+		"beside: a tag of several bytes":    {around(objectSignedData, s.octets(content), 0x1f, 0), false},
+		"a length of five bytes":            {around(objectSignedData, long), false},
+		"pieces within pieces":              {around(objectSignedData, nested(10)), true},
+		"pieces nest too deep":              {around(objectSignedData, nested(40)), false},
+		"the object of another kind":        {around(objectData, s.octets(content)), false},
+		"a primitive where a set should be": {around(objectSignedData, s.octets(slices.Concat([]byte{0x11}, content[1:]))), false},
+	} {
+		id, err := apple.ReceiptTransactionID(b64(c.data))
+		if c.ok && (err != nil || id != "99") {
+			t.Errorf("%s: got %q and error %v, want 99", name, id, err)
+		}
+		if !c.ok && (id != "" || !errors.Is(err, fault.Malformed)) {
+			t.Errorf("%s: got %q and error %v, want kind %v", name, id, err, fault.Malformed)
+		}
+	}
+}
