@@ -81,6 +81,15 @@ func TestEveryEndpointWantsATokenAndAFreePlace(t *testing.T) {
 	p.asks("PUT", "/inApps/v1/transactions/1/elsewhere", "{}", 404, 0)
 }
 
+func TestSandboxHasATenthOfTheRate(t *testing.T) {
+	p := newShop(t, apple.Options{})
+	for range 360 { // one a second, counted by the hour
+		p.asks("POST", "/sandbox/inApps/v1/subscriptions/extend/mass", "{}", 400, 4000009)
+	}
+	p.asks("POST", "/sandbox/inApps/v1/subscriptions/extend/mass", "{}", 429, 4290000)
+	p.asks("POST", "/inApps/v1/subscriptions/extend/mass", "{}", 400, 4000009)
+}
+
 func TestHistoryComesByPagesAndWhatChangesMeanwhileComesAgain(t *testing.T) {
 	p := newShop(t, apple.Options{})
 	var all []string

@@ -216,6 +216,11 @@ func TestUpgradeIsNowAndDowngradeIsThen(t *testing.T) {
 	if diff := cmp.Diff([]string{"purchased", "upgraded", "renewed"}, p.effects()); diff != "" {
 		t.Errorf("effects differ (-want +got):\n%s", diff)
 	}
+	for i, price := range []int64{4_900_000, 99_000_000, 1_000_000} {
+		if got := p.Effects()[i]; got.Amount != price || got.SubscriptionID != id {
+			t.Errorf("effect %d: got %d for %s, want %d for %s", i, got.Amount, got.SubscriptionID, price, id)
+		}
+	}
 }
 
 func TestPriceIncreaseNeedsItsAnswer(t *testing.T) {
@@ -306,11 +311,16 @@ func TestFamilyShareGoesAsItsOwners(t *testing.T) {
 	p.days(31)
 	list = p.wants("DID_RENEW", "DID_RENEW")
 	fields(t, "renewed", list[1].transaction, map[string]any{"originalTransactionId": member.TransactionID, "expiresDate": date("2026-05-01")})
+	p.must(p.Extend(apple.Longer{TransactionID: id, Days: 1}))
+	list = p.wants("RENEWAL_EXTENDED", "RENEWAL_EXTENDED")
+	for _, w := range list {
+		fields(t, "extended", w.transaction, map[string]any{"expiresDate": date("2026-05-02")})
+	}
 	p.must(p.Revoke(apple.Held{TransactionID: member.TransactionID}))
 	gone := p.wants("REVOKE")[0]
 	fields(t, "revoked", gone.transaction, map[string]any{"revocationType": "FAMILY_REVOKE", "originalTransactionId": member.TransactionID})
 	fields(t, "revoked", gone.data, map[string]any{"status": 5.0})
-	p.days(31)
+	p.days(32)
 	p.wants("DID_RENEW") // the owner's alone
 	other, err := p.Share(apple.Sharing{TransactionID: id, Customer: "child"})
 	if err != nil {
@@ -322,7 +332,7 @@ func TestFamilyShareGoesAsItsOwners(t *testing.T) {
 	if status, _, _ := p.status(other.TransactionID); status != 5 {
 		t.Errorf("after the owner's refund: got status %v, want 5", status)
 	}
-	if diff := cmp.Diff([]string{"purchased", "shared", "renewed", "familyRevoked", "renewed", "shared", "autoRenewOff", "refunded", "familyRevoked"}, p.effects()); diff != "" {
+	if diff := cmp.Diff([]string{"purchased", "shared", "renewed", "extended", "familyRevoked", "renewed", "shared", "autoRenewOff", "refunded", "familyRevoked"}, p.effects()); diff != "" {
 		t.Errorf("effects differ (-want +got):\n%s", diff)
 	}
 	gems := p.buy(apple.Purchase{ProductID: "com.example.gems100"})

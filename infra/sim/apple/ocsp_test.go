@@ -96,7 +96,9 @@ func TestResponderFailsAsItIsTold(t *testing.T) {
 		status int
 		right  func(*ocsp.Response, error) bool
 	}{
-		{"tryLater", 200, func(_ *ocsp.Response, err error) bool { return errors.Is(err, ocsp.ResponseError{Status: ocsp.TryLater}) }},
+		{"tryLater", 200, func(_ *ocsp.Response, err error) bool {
+			return errors.Is(err, ocsp.ResponseError{Status: ocsp.TryLater})
+		}},
 		{"500", 500, func(r *ocsp.Response, err error) bool { return r == nil && err == nil }},
 		{"stale", 200, func(r *ocsp.Response, err error) bool {
 			return err == nil && r.Status == ocsp.Good && r.NextUpdate.Before(p.clock.Now())

@@ -131,6 +131,12 @@ func TestConsumptionIsAskedForThreeTimesUntilItIsTold(t *testing.T) {
 	if got.Kind != "consumption" || got.TransactionID != id || string(got.Detail) != told {
 		t.Errorf("effect: got %+v, want what was told", got)
 	}
+	twice := p.buy(apple.Purchase{ProductID: "com.example.gems100"}).TransactionID
+	p.must(p.AskConsumption(apple.Asking{TransactionID: twice}))
+	p.asks("PUT", "/inApps/v2/transactions/consumption/"+twice, told, 202, 0)
+	p.must(p.AskConsumption(apple.Asking{TransactionID: twice})) // another wish, asked about three times of its own
+	p.days(2)
+	p.wants("ONE_TIME_CHARGE", "CONSUMPTION_REQUEST", "CONSUMPTION_REQUEST", "CONSUMPTION_REQUEST", "CONSUMPTION_REQUEST")
 	renewing := p.subscribe(apple.Purchase{}).TransactionID
 	p.must(p.AskConsumption(apple.Asking{TransactionID: renewing}))
 	p.wants("SUBSCRIBED.INITIAL_BUY", "DID_CHANGE_RENEWAL_STATUS.AUTO_RENEW_DISABLED", "CONSUMPTION_REQUEST")
