@@ -3,6 +3,7 @@ package apple_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -222,7 +223,7 @@ func (s *stub) RoundTrip(*http.Request) (*http.Response, error) {
 	if header == nil {
 		header = http.Header{}
 	}
-	return &http.Response{StatusCode: t.status, Header: header, Body: http.NoBody, ContentLength: -1}, nil
+	return &http.Response{StatusCode: t.status, Header: header, Body: io.NopCloser(strings.NewReader(t.body)), ContentLength: -1}, nil
 }
 
 func TestNoWaitGoesBeyondTheCallersTime(t *testing.T) {
@@ -234,6 +235,7 @@ func TestNoWaitGoesBeyondTheCallersTime(t *testing.T) {
 	}{
 		"limit":   {[]turn{{status: 429, header: near}}, 1, nil},
 		"failure": {[]turn{{status: 503}}, 2, []time.Duration{fifth}}, // and no whole second
+		"unknown": {[]turn{fails(apple.APITransactionIDNotFound)}, 1, nil},
 	} {
 		s := newAppStore(t, found())
 		transport := &stub{turns: c.turns}
@@ -243,6 +245,13 @@ func TestNoWaitGoesBeyondTheCallersTime(t *testing.T) {
 		if transport.asked != c.asked || !cmp.Equal(c.pauses, s.clock.naps()) {
 			t.Errorf("%s: got %d requests with pauses %v, want %d with %v", name, transport.asked, s.clock.naps(), c.asked, c.pauses)
 		}
+	}
+	s := newAppStore(t, found())
+	api := s.api(func(a *apple.APIConfig) { a.Transport = &stub{turns: []turn{fails(apple.APITransactionIDNotFound)}} })
+	_, _, err := api.Find(soon{t.Context()}, []string{apiBundle}, apiTID)
+	_ = kindIs(t, "Find", err, fault.Unavailable)
+	if naps := s.clock.naps(); len(naps) > 0 {
+		t.Errorf("Find: got pauses %v, want none", naps)
 	}
 }
 
