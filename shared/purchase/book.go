@@ -43,6 +43,8 @@ type ordersBefore interface {
 type Claimed struct {
 	Order    Order
 	Customer *customer.Customer
+
+	checkAt time.Time // as the line's
 }
 
 // answerMargin is what is kept of a claim's time for writing down what the store said.
@@ -133,7 +135,7 @@ func (b *Book) known(ctx context.Context, scope table.Scope, customerID, orderID
 	if order.Customer != c.Ref {
 		return Claimed{}, false, ownedByAnother()
 	}
-	return Claimed{order, c}, order.State == OrderGranted && !order.Replaced && !asOf.After(order.AsOf), nil
+	return Claimed{Order: order, Customer: c}, order.State == OrderGranted && !order.Replaced && !asOf.After(order.AsOf), nil
 }
 
 func ownedByAnother() error {
@@ -179,7 +181,10 @@ func (b *Book) compare(ctx context.Context, scope table.Scope, claimant *string,
 		if asked.State == Failed {
 			return Claimed{}, invalid("The store says that this was never paid.")
 		}
-		return Claimed{Order{ID: OrderID(asked.Store, asked.Order), Kind: OrderKind, Store: asked.Store, SKU: asked.SKU, State: OrderPending}, was.customer}, nil
+		return Claimed{
+			Order:    Order{ID: OrderID(asked.Store, asked.Order), Kind: OrderKind, Store: asked.Store, SKU: asked.SKU, State: OrderPending},
+			Customer: was.customer,
+		}, nil
 	case Paid, Replaced, Refunded:
 	}
 	is, err := b.decide(was, news, claimant != nil, b.Clock.Now())
@@ -191,7 +196,7 @@ func (b *Book) compare(ctx context.Context, scope table.Scope, claimant *string,
 	}
 	order := is.entries[0].is
 	if claimant == nil {
-		return Claimed{Order: order}, nil
+		return Claimed{Order: order, checkAt: is.line.CheckAt}, nil
 	}
 	switch {
 	case order.State == OrderRefunded:
@@ -199,7 +204,7 @@ func (b *Book) compare(ctx context.Context, scope table.Scope, claimant *string,
 	case order.Replaced:
 		return Claimed{}, fault.New(fault.Invalid, "superseded_purchase", "Another purchase took the place of this one; send that.")
 	}
-	return Claimed{order, is.customer}, nil
+	return Claimed{Order: order, Customer: is.customer}, nil
 }
 
 // checked is the news without later sales that are not paid, which there is nothing to

@@ -114,21 +114,22 @@ func (b *Book) report(ctx context.Context, scope table.Scope, f Follower, s Sale
 
 // Review asks the store about lines whose time has come, most of them at most, and says
 // when the next is due; zero if none is. A line that the store cannot say anything about
-// now keeps what it gives.
+// now keeps what it gives, and one that cannot be taken over stops no other.
 func (b *Book) Review(ctx context.Context, scope table.Scope, store string, most int) (next time.Time, err error) {
+	most = min(most, mostReviews)
 	f, err := b.follower(scope, store)
 	if err != nil {
 		return time.Time{}, err
 	}
 	sooner := func(at time.Time) {
-		if next.IsZero() || at.Before(next) {
+		if !at.IsZero() && (next.IsZero() || at.Before(next)) {
 			next = at
 		}
 	}
 	now, silent := b.Clock.Now(), 0
 	for shard := range reviewShards {
 		page, err := b.Tables.Query(ctx, table.Query{
-			Table: table.Purchases, Indexed: true, Partition: reviewPartition(scope, store, shard), Limit: min(most+1, 1000),
+			Table: table.Purchases, Indexed: true, Partition: reviewPartition(scope, store, shard), Limit: most + 1,
 		})
 		if err != nil {
 			return time.Time{}, fmt.Errorf("purchase: lines to review: %w", err)
@@ -144,11 +145,11 @@ func (b *Book) Review(ctx context.Context, scope table.Scope, store string, most
 				break
 			}
 			most--
-			answered, err := b.review(ctx, scope, f, store, line)
+			again, answered, err := b.review(ctx, scope, f, store, line)
 			if err != nil {
 				return time.Time{}, err
 			}
-			if !answered {
+			if sooner(again); !answered {
 				silent++
 			}
 			if silent == mostSilent {
@@ -159,47 +160,58 @@ func (b *Book) Review(ctx context.Context, scope table.Scope, store string, most
 	return next, nil
 }
 
+// mostReviews is how many lines one run can see in a shard, and whether there are more.
+const mostReviews = 999
+
 // mostSilent is how many lines of one run a store may be out of reach for.
 const mostSilent = 5
 
-// review asks about one line; false if the store was out of reach.
-func (b *Book) review(ctx context.Context, scope table.Scope, f Follower, store, line string) (answered bool, err error) {
+// review asks about one line, and says when to ask again, zero for never; it is false if
+// the store was out of reach.
+func (b *Book) review(ctx context.Context, scope table.Scope, f Follower, store, line string) (again time.Time, answered bool, err error) {
 	item, err := b.Tables.Get(ctx, recordKey(scope, store, line))
 	if err != nil {
-		return false, fmt.Errorf("purchase: line: %w", err)
+		return time.Time{}, false, fmt.Errorf("purchase: line: %w", err)
 	}
 	r, err := decodeRecord(item)
 	if err != nil {
-		return false, err
+		return time.Time{}, false, err
 	}
 	now := b.Clock.Now()
 	if r.CheckAt.IsZero() || r.CheckAt.After(now) {
-		return true, nil // the index was behind
+		return r.CheckAt, true, nil // the index was behind
 	}
 	looking, cancel := clock.LeaveRoom(ctx, answerMargin)
 	news, able, err := f.Follow(looking, Line{Line: line, Order: strings.TrimPrefix(r.first().Order, store+"_"), Test: r.first().Test})
 	cancel()
 	switch {
 	case err == nil && able && len(news.Sales) > 0:
-		_, err = b.settle(ctx, scope, nil, news)
-		return true, err
+		claimed, err := b.settle(ctx, scope, nil, news)
+		if err == nil && claimed.Order.ID != "" {
+			return claimed.checkAt, true, nil
+		}
+		// Such as a product that the catalog does not have yet, which is ours to mend.
+		b.Log.ErrorContext(ctx, "What the store says of a line cannot be taken over.", "alarm", true, "store", store, "error", err)
+		answered, r.CheckAt = true, now.Add(reviewSoon)
 	case err == nil || errors.Is(err, fault.NotFound):
 		// A known purchase survives its store's not knowing it.
 		answered, r.CheckAt = true, now.Add(reviewRetry)
-		if !now.Before(r.until().Add(reviewUntil)) {
+		if last := r.first().End.Add(reviewUntil); !now.Before(last) {
 			r.CheckAt = time.Time{}
+		} else if r.CheckAt.After(last) {
+			r.CheckAt = last
 		}
 	default:
 		b.Log.WarnContext(ctx, "A line could not be reviewed.", "store", store, "error", err)
 		r.CheckAt = now.Add(reviewSoon)
 	}
 	if item, err = encode(item, r); err != nil {
-		return false, err
+		return time.Time{}, false, err
 	}
 	item.Index = r.index(scope)
 	err = b.Tables.Commit(ctx, table.Put(item))
 	if errors.As(err, new(*table.Conflict)) {
-		return answered, nil // somebody had news
+		return now, answered, nil // somebody had news, and the index knows when to ask
 	}
-	return answered, err
+	return r.CheckAt, answered, err
 }

@@ -244,3 +244,14 @@ func (f *followed) offer(evidence string, news purchase.News) {
 	news.Sales = slices.Clone(news.Sales)
 	f.claims[evidence] = news
 }
+
+// hooked is one at which something happens while it is asked.
+type hooked struct {
+	*followed
+	meanwhile func()
+}
+
+func (h hooked) Follow(ctx context.Context, l purchase.Line) (purchase.News, bool, error) {
+	h.meanwhile()
+	return h.followed.Follow(ctx, l)
+}
