@@ -74,6 +74,7 @@ func TestWhatIsNoInAppPurchaseKeyIsRefusedWithoutShowingIt(t *testing.T) {
 		"an Ed25519 key":       pemOf(t, edwards),
 		"two keys":             good + good,
 		"text before":          "key: " + good,
+		"a line before":        "key:\n" + good,
 		"text behind":          good + "x",
 		"a line lost":          strings.Replace(good, body+"\n", "", 1),
 		"too large":            good + strings.Repeat("\n", maxKey),
