@@ -22,6 +22,8 @@ const (
 	// missedOverlap is how much of the time before is looked at again: a failure is known
 	// to the provider some time after the notice that failed. What is known here is let go.
 	missedOverlap = 26 * time.Hour
+	// missedRoom is how much less far back a reading begins than the provider would look.
+	missedRoom = 12 * time.Hour
 	// missedPages bounds one run; the next goes on where it stopped.
 	missedPages = 100
 )
@@ -88,8 +90,10 @@ func (m *Missed) Catch(ctx context.Context, scope table.Scope, provider string, 
 	if p.Page == "" {
 		p.From, p.To = p.Until.Add(-missedOverlap), now
 	}
-	if oldest := now.Add(-h.Keeps()).Add(time.Hour); p.From.Before(oldest) {
-		p.From, p.Page = oldest, "" // further back the provider refuses to look
+	// Further back the provider refuses to look. A reading has some time to come to its end
+	// before it has to begin again for that.
+	if oldest := now.Add(-h.Keeps()); p.From.Before(oldest) || p.Page == "" && p.From.Before(oldest.Add(missedRoom)) {
+		p.From, p.Page = oldest.Add(missedRoom), ""
 	}
 	for range missedPages {
 		hints, following, err := h.Missed(ctx, p.From, p.To, p.Page)
