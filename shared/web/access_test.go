@@ -44,6 +44,9 @@ var columns = map[string]struct{ method, path, body string }{
 	"charge": {"POST", "/v1/subscriptions/sub-2/charge", `{"orderId":"usage-2026-11","amount":1250,"currency":"USD","description":"Usage"}`},
 	"refund": {"POST", "/v1/orders/" + paidOrder + "/refund", `{"amount":900,"reason":"Counted twice","reference":"ticket-1"}`},
 	"health": {"GET", "/healthz", ""},
+	"offer":  {"POST", "/v1/apple/offers", `{"kind":"promotional_v1","productId":"com.example.premium.monthly","offerId":"winback50","customerId":"minji"}`},
+
+	"unclaimed": {"GET", "/v1/orders/apple_unclaimed", ""},
 }
 
 // credentials are the rows of testdata/who-may.txt.
@@ -200,6 +203,7 @@ func (w *world) minji() {
 	w.Helper()
 	w.shops["appsintoss"].sell("granted", purchase.Sale{Order: "granted", SKU: "ad-free"})
 	w.shops["appsintoss"].sell("new", purchase.Sale{Order: "new", SKU: "gems-100"})
+	w.order(purchase.Order{ID: "apple_unclaimed", Store: "apple", SKU: "com.example.gems100", State: purchase.OrderUnclaimed, Quantity: 1})
 	w.expect(200, "", "POST", "/v1/purchases", server("minji"), `{"store":"appsintoss","appsintoss":{"orderId":"granted"}}`)
 	w.expect(201, "", "POST", "/v1/subscriptions", server("minji"),
 		`{"id":"sub-1","planId":"premium-monthly","gateway":"toss","toss":{"authKey":"auth-1","customerKey":"key-1"}}`)
@@ -211,6 +215,20 @@ func (w *world) minji() {
 	w.expect(201, "", "POST", "/v1/subscriptions", server("minji"),
 		`{"id":"sub-3","planId":"premium-weekly","gateway":"toss","toss":{"authKey":"auth-3","customerKey":"key-1"}}`)
 	w.expect(200, "", "POST", "/v1/subscriptions/sub-3/cancel", server("minji"), `{"at":"period_end"}`)
+}
+
+// order writes one down as the book of purchases keeps it.
+func (w *world) order(o purchase.Order) {
+	w.Helper()
+	o.Kind = purchase.OrderKind
+	data, err := json.Marshal(o)
+	if err != nil {
+		w.Fatal(err)
+	}
+	item := table.Item{Key: table.Key{Table: table.Orders, Partition: table.Default.Key(o.ID)}, Schema: 2, Data: data}
+	if err := w.tables.Commit(w.Context(), table.Inserted(item)); err != nil {
+		w.Fatal(err)
+	}
 }
 
 // notice has the queue look at a mandate, as a webhook makes it.

@@ -18,7 +18,14 @@ var doors = []struct{ method, path, body, field string }{
 	{"POST", columns["plan"].path, columns["plan"].body, "planId"},
 	{"POST", columns["charge"].path, columns["charge"].body, "orderId"},
 	{"POST", columns["refund"].path, columns["refund"].body, "reference"},
+	{"POST", "/v1/apple/offers", `{"kind":"promotional","productId":"com.example.premium.monthly","offerId":"winback50"}`, "productId"},
+	{"POST", "/v1/apple/offers", `{"kind":"promotional_v1","productId":"com.example.premium.monthly","offerId":"winback50"}`, "offerId"},
+	{"POST", "/v1/apple/offers", `{"kind":"introductory","productId":"com.example.premium.monthly","transactionId":"2000000721458883","allow":false}`, "transactionId"},
+	{"POST", "/v1/purchases", `{"store":"apple","apple":{"receipt":"` + sampleReceipt + `"}}`, "receipt"},
 }
+
+// sampleReceipt is what shelves has sold by a receipt.
+const sampleReceipt = "MIIC8wYJKoZIhvcNAQcCoIIC5DCCAuACAQExCzAJBgUrDgMCGgUAMIIClA"
 
 // open is a world in which every door's body is accepted.
 func open(t testing.TB, path string) *world {

@@ -229,7 +229,7 @@ func TestACustomerWhoIsTooBusyIsAskedForAgain(t *testing.T) {
 
 func TestTablesOutOfReachAreNobodysFault(t *testing.T) {
 	for column, c := range columns {
-		if column == "health" {
+		if column == "health" || column == "offer" { // no table is needed for them
 			continue
 		}
 		w := newWorld(t)
@@ -244,7 +244,7 @@ func TestTablesOutOfReachAreNobodysFault(t *testing.T) {
 
 func TestTablesThatFailHalfwayAreNobodysFault(t *testing.T) {
 	for column, c := range columns {
-		if column == "health" {
+		if column == "health" || column == "unclaimed" { // it is not there for minji
 			continue
 		}
 		for nth := 1; ; nth++ {
@@ -279,7 +279,7 @@ func TestTablesThatFailHalfwayAreNobodysFault(t *testing.T) {
 
 func TestAnIdentityKeyOutOfReachIsNobodysFault(t *testing.T) {
 	for column, c := range columns {
-		if column == "health" {
+		if column == "health" || column == "unclaimed" { // whose it is does not matter
 			continue
 		}
 		w := newWorld(t)
@@ -296,7 +296,7 @@ func TestAnIdentityKeyOutOfReachIsNobodysFault(t *testing.T) {
 
 func TestAnswersThatWereLostAreAskedForAgain(t *testing.T) {
 	for column, c := range columns {
-		if c.method == "GET" {
+		if c.method == "GET" || column == "offer" { // nothing is written
 			continue
 		}
 		w := newWorld(t)
