@@ -1,6 +1,8 @@
 package wallet_test
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -61,5 +63,71 @@ func TestACreditDoesNotChangeTheWalletItCameFrom(t *testing.T) {
 	_ = before.TakeBack("a", 1)
 	if len(before.Lots) != 1 || before.Lots[0].Remaining != 1 || one.Lots[1].OrderID != "b" || other.Lots[1].OrderID != "c" {
 		t.Errorf("it became %+v", before)
+	}
+}
+
+// invented is a wallet as credits, spending and refunds leave one.
+func invented(dice *rand.Rand) (wallet.Wallet, []wallet.Lot) {
+	var w wallet.Wallet
+	var orders []wallet.Lot
+	for n := range 1 + dice.IntN(5) {
+		l := lot(fmt.Sprint("order-", n), 1+dice.Int64N(200))
+		l.Test = dice.IntN(2) == 0
+		orders = append(orders, l)
+		w = w.Credit(l)
+		for i := range w.Lots { // some is spent
+			w.Lots[i].Remaining -= dice.Int64N(w.Lots[i].Remaining + 1)
+		}
+		w.Lots = slices.DeleteFunc(w.Lots, func(l wallet.Lot) bool { return l.Remaining == 0 })
+		if dice.IntN(3) == 0 {
+			w = w.TakeBack(orders[n].OrderID, dice.Int64N(orders[n].Granted+1))
+		}
+	}
+	return w, orders
+}
+
+func TestGivingBackUndoesTakingBack(t *testing.T) {
+	dice := rand.New(rand.NewPCG(5, 6))
+	for range 5000 {
+		w, orders := invented(dice)
+		l := orders[dice.IntN(len(orders))]
+		amount := dice.Int64N(l.Granted + 1)
+		taken := w.TakeBack(l.OrderID, amount)
+		if got, want := taken.Balance(now), w.Balance(now)-amount; got != want {
+			t.Fatalf("%+v less %d of %s: got a balance of %d, want %d", w, amount, l.OrderID, got, want)
+		}
+		given := taken.GiveBack(l, amount)
+		if got, want := given.Balance(now), w.Balance(now); got != want {
+			t.Fatalf("%+v less and plus %d of %s: got a balance of %d, want %d", w, amount, l.OrderID, got, want)
+		}
+		seen := map[string]bool{}
+		for _, is := range given.Lots {
+			at := slices.IndexFunc(orders, func(o wallet.Lot) bool { return o.OrderID == is.OrderID })
+			if is.Remaining <= 0 || is.Remaining > orders[at].Granted || is.Granted != orders[at].Granted || is.Test != orders[at].Test || seen[is.OrderID] {
+				t.Fatalf("%+v less and plus %d of %s: got lots %+v, want one for each order, of what it granted at most", w, amount, l.OrderID, given.Lots)
+			}
+			seen[is.OrderID] = true
+		}
+		if given.Debt < 0 {
+			t.Fatalf("got a debt of %d", given.Debt)
+		}
+	}
+}
+
+func TestWhatIsGivenBackPaysTheDebtFirst(t *testing.T) {
+	w := wallet.Wallet{Lots: []wallet.Lot{}, Debt: 70}
+	if w = w.GiveBack(lot("a", 100), 50); w.Debt != 20 || len(w.Lots) != 0 {
+		t.Errorf("50 given back to a debt of 70: got %+v, want a debt of 20 and no lot", w)
+	}
+	if w = w.GiveBack(lot("a", 100), 50); w.Debt != 0 || len(w.Lots) != 1 || w.Lots[0].Remaining != 30 || w.Lots[0].Granted != 100 {
+		t.Errorf("50 more: got %+v, want a lot of 30 and no debt", w)
+	}
+	before := w
+	before.Lots = slices.Clone(w.Lots)
+	if w.GiveBack(lot("a", 100), 70); w.Lots[0] != before.Lots[0] {
+		t.Errorf("the wallet that it came from became %+v", w)
+	}
+	if w = w.GiveBack(lot("a", 100), 70); len(w.Lots) != 1 || w.Lots[0].Remaining != 100 {
+		t.Errorf("70 more: got %+v, want the whole lot", w)
 	}
 }
