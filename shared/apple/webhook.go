@@ -55,6 +55,7 @@ func errReason(err error) Reason {
 	return r
 }
 
+// unbelieved keeps the reason of a refusal and not its kind, which might be fault.Malformed.
 func unbelieved(cause error) error {
-	return fault.New(fault.Unauthenticated, "invalid_notice", "The notice was not signed by Apple.").Because(cause)
+	return fault.New(fault.Unauthenticated, "invalid_notice", "The notice was not signed by Apple.").Because(errReason(cause))
 }
