@@ -2,9 +2,11 @@ package apple
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
+	"grantline/shared/fault"
 	"grantline/shared/notice"
 )
 
@@ -44,6 +46,9 @@ func (h *history) Missed(ctx context.Context, from, to time.Time, page string) (
 	var hints []notice.Hint
 	for _, sent := range p.Sent {
 		n, err := h.store.Verifier.Notification(ctx, sent.SignedPayload)
+		if errors.Is(err, fault.Unavailable) {
+			return nil, "", err // it is not passed over for what is wrong with us
+		}
 		if err != nil {
 			// Apple would not have it in its history, and one more look at it would not help.
 			h.log.WarnContext(ctx, "A notification of the history was not believed.", "reason", err)
