@@ -415,5 +415,9 @@ func (s *Store) Report(ctx context.Context, sale purchase.Sale, u purchase.Usage
 	if sale.Test {
 		place.Environment = Sandbox
 	}
-	return s.API.SendConsumption(ctx, place, sale.Order, c)
+	err := s.API.SendConsumption(ctx, place, sale.Order, c)
+	if errors.Is(err, fault.NotFound) {
+		return unlearned(err) // as in Look
+	}
+	return err
 }

@@ -18,7 +18,7 @@ import (
 func onlyKind(t testing.TB, err, want error) {
 	t.Helper()
 	for _, kind := range []error{fault.Malformed, fault.Unauthenticated, fault.Denied, fault.NotFound, fault.Conflict, fault.Invalid, fault.Unavailable} {
-		if got := errors.Is(err, kind); got != (kind == want) {
+		if got := errors.Is(err, kind); got != errors.Is(want, kind) {
 			t.Errorf("got error %v, want %v and no other kind", err, want)
 			return
 		}
@@ -145,7 +145,9 @@ func lookCases() []lookCase {
 		{name: "another of our apps'", say: answersWith(func(w *world, id string) string {
 			return w.signed(changed(w.transactions[id], "bundleId", "com.example.second"))
 		}), want: out},
-		{name: "the sandbox's", say: answersWith(func(w *world, id string) string { return w.signed(changed(w.transactions[id], "environment", "Sandbox")) }), want: out},
+		{name: "the sandbox's", say: answersWith(func(w *world, id string) string {
+			return w.signed(changed(w.transactions[id], "environment", "Sandbox"))
+		}), want: out},
 		{name: "forged under another root", say: answersWith(func(w *world, id string) string { return impostor(w, w.transactions[id]) }), want: out},
 		{name: "with an unknown word", say: answersWith(func(w *world, id string) string { return w.signed(changed(w.transactions[id], "type", "Lease")) }), want: out},
 

@@ -90,7 +90,7 @@ func TestNoticesInAnyOrderLeaveTheSameEnd(t *testing.T) {
 			ids, notices, _ := journey(w, true)
 			order := append(slices.Clone(notices), notices...)
 			if seed > 0 { // the first comes as it was sent
-				random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // it should repeat itself
+				random := rand.New(rand.NewPCG(seed, 1))
 				random.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 			}
 			for _, n := range order {
@@ -130,7 +130,7 @@ func TestClaimAnywhereAmongTheNoticesGivesTheSame(t *testing.T) {
 			w := newWorld(t, able)
 			ids, notices, proof := journey(w, false)
 			order := append(slices.Clone(notices), proof)
-			random := rand.New(rand.NewPCG(seed, 2)) //nolint:gosec // it should repeat itself
+			random := rand.New(rand.NewPCG(seed, 2))
 			random.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 			for _, n := range order {
 				var err error
