@@ -22,6 +22,7 @@ type shop struct {
 
 	mu    sync.Mutex
 	sales map[string]purchase.Sale
+	stand purchase.Standing // of whatever line
 	down  bool
 	looks int
 	keys  []string // the user keys that came along
@@ -60,7 +61,7 @@ func (s *shop) Look(ctx context.Context, p purchase.Proof) (purchase.News, error
 	if !ok || p.SKU != "" && p.SKU != sale.SKU {
 		return purchase.News{}, fault.New(fault.Invalid, "invalid_purchase", "The store does not know of this.")
 	}
-	return purchase.News{Sales: []purchase.Sale{sale}}, nil
+	return purchase.News{Sales: []purchase.Sale{sale}, Standing: s.stand}, nil
 }
 
 // ordersShop is a shop whose evidence is the order's id.
