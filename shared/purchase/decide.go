@@ -246,6 +246,7 @@ func (is *decision) tellLine(now time.Time) {
 			e.ExpiresAt = &end
 		}
 		is.customer.Tell(e)
+		is.told = true
 	}
 	same := before.OrderID == after.OrderID && after.State != entitlement.Ended
 	switch {
