@@ -2,19 +2,26 @@ package functions_test
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"grantline/shared/apple"
 	"grantline/shared/aws/apigw"
 	"grantline/shared/aws/queue"
 	"grantline/shared/aws/setting"
 	"grantline/shared/billing"
+	"grantline/shared/clock"
 	"grantline/shared/dodo"
+	"grantline/shared/fault"
 	"grantline/shared/notice"
 	"grantline/shared/toss"
 )
@@ -34,6 +41,7 @@ func TestTheSampleEventsAreWhatTheFunctionsRead(t *testing.T) {
 	for name, want := range map[string]string{
 		"verify-fulfill.json": "POST /api/iap/fulfill", "api-customer.json": "GET /v1/customers/minji",
 		"toss-webhook.json": "POST /webhooks/toss", "dodo-webhook.json": "POST /webhooks/dodo",
+		"apple-webhook.json": "POST /webhooks/apple",
 	} {
 		var e events.APIGatewayV2HTTPRequest
 		event(t, name, &e)
@@ -102,4 +110,58 @@ func TestTheSampleOfTossIsAHintAtAnOrder(t *testing.T) {
 	if want := (toss.Hint{ID: "transmission-sample", Type: "PAYMENT_STATUS_CHANGED", OrderID: "gl_sample", Payment: "sample-payment"}); err != nil || h != want {
 		t.Errorf("toss-webhook.json is %+v (%v), want %+v", h, err, want)
 	}
+}
+
+// The sample of the App Store is signed under a root of its own, and verifies under no other.
+func TestTheSampleOfTheAppStoreIsARenewal(t *testing.T) {
+	var e events.APIGatewayV2HTTPRequest
+	event(t, "apple-webhook.json", &e)
+	var body struct{ SignedPayload string }
+	if err := json.Unmarshal([]byte(e.Body), &body); err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := strings.Cut(body.SignedPayload, ".")
+	text, err := base64.RawURLEncoding.DecodeString(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var header struct{ X5C [][]byte }
+	if err := json.Unmarshal(text, &header); err != nil || len(header.X5C) != 3 {
+		t.Fatalf("got %d certificates, %v, want three", len(header.X5C), err)
+	}
+	root, err := x509.ParseCertificate(header.X5C[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	trusted := func(roots []*x509.Certificate) *apple.Verifier {
+		v, err := apple.NewVerifier(apple.Config{
+			Roots: roots, BundleIDs: []string{"com.example.app"}, AppID: 6446000001, Environments: []apple.Environment{apple.Production},
+			Clock: clock.System(), Revocation: apple.RevocationSoft, Revocations: nobodyKnows{},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	h, err := trusted([]*x509.Certificate{root}).ReadHint(t.Context(), []byte(e.Body))
+	if want := (notice.Hint{
+		Signed: true, ID: "00000000-0000-4000-8000-000000000001", Type: "DID_RENEW", Order: "apple_2000000000000002",
+		Line: "2000000000000001", Evidence: body.SignedPayload,
+	}); err != nil || h != want {
+		t.Errorf("apple-webhook.json is %+v (%v), want %+v", h, err, want)
+	}
+	roots, err := apple.Roots()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := trusted(roots).ReadHint(t.Context(), []byte(e.Body)); !errors.Is(err, fault.Unauthenticated) {
+		t.Errorf("got %v under Apple's roots, want fault.Unauthenticated", err)
+	}
+}
+
+// nobodyKnows which chains were revoked.
+type nobodyKnows struct{}
+
+func (nobodyKnows) Standing(context.Context, apple.Chain) (apple.Standing, error) {
+	return apple.Standing{State: apple.StandingUnknown}, nil
 }
