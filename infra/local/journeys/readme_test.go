@@ -56,6 +56,8 @@ func TestTheReadmesTourIsTrue(t *testing.T) {
 		`"reference":"ticket-5561"`, `"id":"minji-premium"`, `"cancelAt":`, `"id":"minji-abroad"`, `"state":"pending"`, `"paymentLink":`,
 		`"id":"minji-abroad"`, `"state":"active","period":1`, `"state":"past_due"`, `"paymentMethodRequired":true`, `"paymentLink":`,
 		`"state":"active","period":2`,
+		`"order":{"id":"apple_`, `"state":"granted"`, `"finish":true,"checked":"app_store"`, `{"id":"ad_free","active":true`, `{"id":"ad_free","active":false`,
+		`"kind":"promotional_v1","keyId":"`, `"appAccountToken":"`,
 	} {
 		_, after, found := strings.Cut(rest, want)
 		if !found {
