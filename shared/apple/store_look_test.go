@@ -351,3 +351,25 @@ func TestSandboxIsAskedAboutItsOwnPurchases(t *testing.T) {
 		t.Errorf("got %+v, want it granted and marked as a test", o)
 	}
 }
+
+// A proof of a later period is looked up by its own id.
+func TestRefundOfARenewalIsSeenByTheProofOfIt(t *testing.T) {
+	w := newWorld(t, true)
+	first := w.subscribe("", monthlySKU, month(1))
+	w.set(month(1))
+	second := w.subscribe(first, monthlySKU, month(2))
+	proof := w.proof(second)
+	w.set(month(1).Add(day))
+	w.revoke(second, nil)
+	third := w.subscribe(first, monthlySKU, month(2).Add(day))
+	news, err := w.store.Look(t.Context(), purchase.Proof{Store: apple.Name, Evidence: proof})
+	if err != nil || len(news.Sales) != 2 {
+		t.Fatalf("got %+v, %v, want two sales", news, err)
+	}
+	if s := news.Sales[0]; s.Order != second || s.State != purchase.Refunded {
+		t.Errorf("got %s %s first, want %s refunded", s.Order, s.State, second)
+	}
+	if s := news.Sales[1]; s.Order != third || s.State != purchase.Paid {
+		t.Errorf("got %s %s second, want %s paid", s.Order, s.State, third)
+	}
+}
