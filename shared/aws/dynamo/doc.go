@@ -43,11 +43,17 @@
 // Every pk begins with project#environment#, which the list leaves out.
 //
 //	table          pk                     sk                 item                             written by
-//	orders         <store>_<order>                           a store's order: what it granted  purchase: Insert; Replace when refunded
+//	orders         <store>_<order>                           a store's order: what it granted, purchase: Insert; Replace with each newer
+//	                                                         or nobody's yet; the newest word  word: refund, reversal, extension, claim
+//	                                                         heard of it
 //	orders         gl_<hash>                                 a charge: attempt of a period     billing: Insert is the claim; Replace closes it
 //	orders         <caller's id>                             a charge on demand, indexed by    billing: as above; refunds are in the item
 //	                                                         its subscription
-//	purchases      <store>#<line>                            who owns a line, how it stands    purchase: Insert, Replace
+//	purchases      <store>#<line>                            who owns a line, its last four    purchase: Insert, Replace
+//	                                                         terms, how it goes on; indexed
+//	                                                         while it is to be looked at
+//	purchases      apple-revocation#<hash>                   whether a chain of certificates   apple: Insert, Replace; its index partition
+//	                                                         is revoked; indexed when due      is apple-revocation
 //	customers      cus_<hash>             #head              sources, number of last event     purchase, billing, web: with each event
 //	customers      cus_<hash>             #profile           the person                        with the customer; web
 //	customers      cus_<hash>             #wallet#<currency> open lots, debt                   purchase
@@ -63,16 +69,33 @@
 //	                                                         gateway's books
 //	notices        <provider>#<id>                           a notice, and what became of it;  notice.Desk: Insert, Replace
 //	                                                         its ids and type, for 90 days
+//	notices        progress#<provider>#<history>             how far a history of what was     notice.Missed: Insert, Replace
+//	                                                         not delivered was read
 //
 // The index due has the partition <lane>#<shard> and sorts by <instant to the second>#<id>,
 // or #errand:<id>. A lane is a gateway, a gateway's retries, or deliver. The hint of an
 // agreement says which attempt was paid last and when. The index subscription has the
 // partition <subscription> and sorts by <instant>#<orderId>, of charges on demand alone.
+// The index check has the partition <store>#check#<0 to 7> and sorts by <instant to the
+// second>#<line>.
 //
 // A claim of a purchase reads the customer's partition (1), the order and the line (2)
 // and writes order, line, head and event, and the wallet if it is a consumable, in one
 // transaction: 8 or 10. The customer's first one also writes profile and two aliases.
-// A duplicate reads an order and the customer's partition and writes nothing.
+// A duplicate reads an order and the customer's partition and writes nothing. A line that
+// is looked at again after its end has an index entry (1). What an unclaimed line holds is
+// read by its first claim (1 for each of three sales at most) and written along (2 each).
+//
+// A notice of a renewal reads the order and the line (2), the customer's partition (1),
+// and an alias where the sale names an account (1), and writes order, line, head and event
+// in one transaction: 8, and 10 once the line has four terms, which take more than 1 KB.
+// Its index entry moves (2). One of a sale that nobody has claimed writes order and line: 4.
+// One that brings nothing new writes nothing; of a line that ended and is not renewed yet it
+// moves the next look (2 and 2). The notice's own item comes on top (2).
+//
+// A review reads entries (0.5 for each shard of the eight) and a line (1), and then costs
+// what a notice does; one that has no answer writes the line (1 or 2) and its entry (2).
+// Reading a history of what was missed reads and writes its progress (1 and 1).
 //
 // A charge that succeeds reads the subscription twice (0.5 and 1) and the customer's
 // partition (1), and writes 8: the claim 1, the close 1, and 6 for subscription, head
