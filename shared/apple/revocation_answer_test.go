@@ -33,6 +33,10 @@ func TestBadAnswerIsNoNews(t *testing.T) {
 			w.Write(r.state(leaf))
 		}
 	}
+	cut := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "4000")
+		w.Write(r.state(leaf))
+	}
 	signedBy := func(key crypto.Signer) func(*statement) { return func(s *statement) { s.key = key } }
 	deputy := func(change func(*x509.Certificate)) http.HandlerFunc {
 		return made(r.deputy(intermediate, change))
@@ -62,22 +66,19 @@ func TestBadAnswerIsNoNews(t *testing.T) {
 		"an answer, and more":           with(append(r.state(leaf), 0)),
 		"an answer of 64 KiB, and more": with(append(r.state(leaf), make([]byte, 64<<10)...)),
 		"a flipped bit":                 with(flipped),
-		"cut off": func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Length", "4000")
-			w.Write(r.state(leaf))
-		},
-		"stale":                                      made(r.dated(-25*time.Hour, -time.Minute)),
-		"of tomorrow":                                made(r.dated(time.Minute+time.Second, 24*time.Hour)),
-		"over before it began":                       made(r.dated(30*time.Second, 29*time.Second)),
-		"undated, of yesterday":                      made(r.dated(-24*time.Hour-time.Minute, 0), func(s *statement) { s.NextUpdate = time.Time{} }),
-		"another serial number":                      made(func(s *statement) { s.SerialNumber = r.certs[intermediate].SerialNumber }),
-		"another issuer's number":                    made(func(s *statement) { s.issuer = other.certs[intermediate] }),
-		"the root's number":                          made(func(s *statement) { s.issuer = r.certs[root] }),
-		"an issuer of that name":                     made(func(s *statement) { s.issuer = namesake.certs[intermediate] }),
-		"no status":                                  made(status(99)),
-		"signed by anybody":                          made(signedBy(other.keys[intermediate])),
-		"signed by the root":                         made(signedBy(r.keys[root])),
-		"signed by the leaf":                         made(signedBy(r.keys[leaf])),
+		"cut off":                       cut,
+		"stale":                         made(r.dated(-25*time.Hour, -time.Minute)),
+		"of tomorrow":                   made(r.dated(time.Minute+time.Second, 24*time.Hour)),
+		"over before it began":          made(r.dated(30*time.Second, 29*time.Second)),
+		"undated, of yesterday":         made(r.dated(-24*time.Hour-time.Minute, 0), func(s *statement) { s.NextUpdate = time.Time{} }),
+		"another serial number":         made(func(s *statement) { s.SerialNumber = r.certs[intermediate].SerialNumber }),
+		"another issuer's number":       made(func(s *statement) { s.issuer = other.certs[intermediate] }),
+		"the root's number":             made(func(s *statement) { s.issuer = r.certs[root] }),
+		"an issuer of that name":        made(func(s *statement) { s.issuer = namesake.certs[intermediate] }),
+		"no status":                     made(status(99)),
+		"signed by anybody":             made(signedBy(other.keys[intermediate])),
+		"signed by the root":            made(signedBy(r.keys[root])),
+		"signed by the leaf":            made(signedBy(r.keys[leaf])),
 		"signed by the leaf, which is brought along": made(signedBy(r.keys[leaf]), func(s *statement) { s.Certificate = r.certs[leaf] }),
 		"the issuer is brought along, another signs": made(signedBy(other.keys[intermediate]), func(s *statement) { s.Certificate = r.certs[intermediate] }),
 		"the root is brought along, and signs":       made(signedBy(r.keys[root]), func(s *statement) { s.Certificate = r.certs[root] }),
