@@ -84,8 +84,18 @@ func OrderID(scope table.Scope, subscription string, period, attempt int) string
 	return scheduledPrefix + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:])[:32])
 }
 
-// DecodeCharge reads a charge from its order's item.
+// DecodeCharge reads a charge from its order's item. Of another's order, whose schema is its
+// own, it reads the id and the kind alone.
 func DecodeCharge(item table.Item) (Charge, error) {
+	if item.Schema > schema {
+		var order struct {
+			ID   string `json:"id"`
+			Kind string `json:"kind"`
+		}
+		if err := json.Unmarshal(item.Data, &order); err == nil && order.Kind != "" && order.Kind != ChargeKind {
+			return Charge{ID: order.ID, Kind: order.Kind}, nil
+		}
+	}
 	c := Charge{Sealed: item.Sealed}
 	err := decode(item, &c)
 	return c, err
