@@ -92,6 +92,11 @@ func (a *AppTransaction) read(c member) (err error) {
 		a.DeviceVerification, err = text(c.value)
 	case "deviceVerificationNonce":
 		a.DeviceVerificationNonce, err = text(c.value)
+	case "environment":
+		// receiptType decides; this one has to be a string where it is there (App Store
+		// Server Library).
+		_, err = text(c.value)
+		keep(&a.Other, c)
 	default:
 		keep(&a.Other, c)
 	}

@@ -13,6 +13,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	tags "golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // The extensions by which Apple marks a certificate that signs App Store data and the
@@ -80,8 +83,16 @@ func check(anchors []anchor, x5c []string, at time.Time) (*chain, error) {
 	if !ok || key.Curve != elliptic.P256() || leaf.IsCA || leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
 		return nil, refused(ErrLeaf)
 	}
-	if !intermediate.BasicConstraintsValid || !intermediate.IsCA {
+	// Key usage without bits reads as none, which x509 takes for leave to do anything.
+	if !intermediate.BasicConstraintsValid || !intermediate.IsCA || intermediate.KeyUsage&x509.KeyUsageCertSign == 0 {
 		return nil, refused(ErrChain)
+	}
+	if !readsOneWay(intermediate) {
+		return nil, refused(ErrChain)
+	}
+	// An issuer has to be the bytes of the subject above, so subjects are enough.
+	if !wholeName(leaf.RawSubject) || !wholeName(intermediate.RawSubject) {
+		return nil, unreadable(ErrCertificate)
 	}
 	if !marked(leaf, oidLeaf) || !marked(intermediate, oidIntermediate) {
 		return nil, refused(ErrOID)
@@ -115,6 +126,65 @@ func check(anchors []anchor, x5c []string, at time.Time) (*chain, error) {
 		}
 	}
 	return nil, refused(ErrChain)
+}
+
+// readTwoWays are extensions that OpenSSL, and so Apple's library, reads in an authority's
+// certificate, while crypto/x509 does not or reads less of them. What one refuses, the
+// other would accept. Apple's authorities have none of them.
+var readTwoWays = []asn1.ObjectIdentifier{
+	{2, 5, 29, 17},                // subjectAltName (RFC 5280, 4.2.1.6)
+	{1, 3, 6, 1, 5, 5, 7, 1, 7},   // ipAddrBlocks (RFC 3779, 2)
+	{1, 3, 6, 1, 5, 5, 7, 1, 8},   // autonomousSysIds (RFC 3779, 3)
+	{1, 3, 6, 1, 5, 5, 7, 1, 14},  // proxyCertInfo (RFC 3820, 3.8)
+	{2, 16, 840, 1, 113730, 1, 1}, // netscape-cert-type
+}
+
+var oidAuthorityKey = asn1.ObjectIdentifier{2, 5, 29, 35}
+
+// readsOneWay says that an authority's certificate means the same to OpenSSL and to
+// crypto/x509.
+func readsOneWay(c *x509.Certificate) bool {
+	for _, oid := range readTwoWays {
+		if marked(c, oid) {
+			return false
+		}
+	}
+	for _, e := range c.Extensions {
+		if e.Id.Equal(oidAuthorityKey) && !keyAlone(e.Value) {
+			return false
+		}
+	}
+	return true
+}
+
+// keyAlone says that an authority key identifier (RFC 5280, 4.2.1.1) is the key's and
+// nothing more: the issuer and serial number that may follow are not read here.
+func keyAlone(identifier cryptobyte.String) bool {
+	var parts cryptobyte.String
+	return identifier.ReadASN1(&parts, tags.SEQUENCE) && identifier.Empty() &&
+		parts.SkipOptionalASN1(tags.Tag(0).ContextSpecific()) && parts.Empty()
+}
+
+// wholeName says that a name (RFC 5280, 4.1.2.4) is its types and values and nothing
+// more, since crypto/x509 steps over what stands behind a value.
+func wholeName(name cryptobyte.String) bool {
+	var parts, part, attribute, value cryptobyte.String
+	if !name.ReadASN1(&parts, tags.SEQUENCE) || !name.Empty() {
+		return false
+	}
+	for !parts.Empty() {
+		if !parts.ReadASN1(&part, tags.SET) {
+			return false
+		}
+		for !part.Empty() {
+			var tag tags.Tag
+			if !part.ReadASN1(&attribute, tags.SEQUENCE) || !attribute.SkipASN1(tags.OBJECT_IDENTIFIER) ||
+				!attribute.ReadAnyASN1(&value, &tag) || !attribute.Empty() {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func marked(c *x509.Certificate, oid asn1.ObjectIdentifier) bool {

@@ -3,6 +3,7 @@ package apple
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 )
@@ -197,9 +198,14 @@ func readNotification(claims []member) (Notification, parts, error) {
 		default:
 			if source != "" && c.name == source {
 				err = n.about(source, c.value, &p)
-			} else {
-				keep(&n.Other, c)
+				break
 			}
+			if slices.Contains(sources[:], c.name) {
+				// It does not count, and still has to be what its name says (App Store
+				// Server Library).
+				err = new(Notification).about(c.name, c.value, &parts{})
+			}
+			keep(&n.Other, c)
 		}
 		if err != nil {
 			return Notification{}, parts{}, err

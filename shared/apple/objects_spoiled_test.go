@@ -151,6 +151,8 @@ func spoiledAppTransactions(t *testing.T) []spoiled {
 		spoiled{"preorder date a string", with("-62135769600000", `"x"`), apple.ErrClaims},
 		spoiled{"purchase date null", with("1768478100000.5", "null"), apple.ErrClaims},
 		spoiled{"platform a number", with(`"iOS"`, "1"), apple.ErrClaims},
+		spoiled{"environment a number", with(`"originalPlatform"`, `"environment":1,"originalPlatform"`), apple.ErrClaims},
+		spoiled{"environment null", with(`"originalPlatform"`, `"environment":null,"originalPlatform"`), apple.ErrClaims},
 	)
 	return rows
 }
@@ -181,6 +183,10 @@ func spoiledNotifications(t *testing.T) []spoiled {
 		spoiled{"summary a number", of(`"summary":1`), apple.ErrClaims},
 		spoiled{"token true", of(`"externalPurchaseToken":true`), apple.ErrClaims},
 		spoiled{"appData false", of(`"appData":false`), apple.ErrClaims},
+		spoiled{"a second source that is none", of(bareSource + `,"summary":null`), apple.ErrClaims},
+		spoiled{"a second source with its app a number", of(bareSource + `,"summary":{"bundleId":1}`), apple.ErrClaims},
+		spoiled{"a second source with its date a string", of(bareSource + `,"externalPurchaseToken":{"tokenCreationDate":"x"}`), apple.ErrClaims},
+		spoiled{"a second source with its part a number", of(bareSource + `,"appData":{"signedAppTransactionInfo":1}`), apple.ErrClaims},
 		spoiled{"no UUID", with(`"notificationUUID":"`+noticeUUID+`",`, ""), apple.ErrClaims},
 		spoiled{"UUID empty", with(noticeUUID, ""), apple.ErrClaims},
 		spoiled{"UUID long", with(noticeUUID, strings.Repeat("0", 65)), apple.ErrClaims},

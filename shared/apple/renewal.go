@@ -193,6 +193,9 @@ func (r *RenewalInfo) read(c member) (err error) {
 	case "commitmentInfo":
 		r.Commitment, err = nested(c.value, (*RenewalCommitment).read)
 	case "advancedCommerceInfo":
+		if err = commerceOfRenewal.check(c.value); err != nil {
+			return err
+		}
 		r.AdvancedCommerce, err = nested(c.value, (*AdvancedCommerceRenewal).read)
 	default:
 		keep(&r.Other, c)

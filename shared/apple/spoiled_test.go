@@ -38,8 +38,10 @@ func spoiledTokens(t *testing.T) []spoiled {
 	all = append(all, spoiledEnvelopes(t)...)
 	all = append(all, spoiledHeaders(t)...)
 	all = append(all, spoiledChains(t)...)
+	all = append(all, spoiledCertificates(t)...)
 	all = append(all, spoiledSignatures(t)...)
 	all = append(all, spoiledPayloads(t)...)
+	all = append(all, spoiledNested(t)...)
 	return all
 }
 

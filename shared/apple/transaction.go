@@ -158,6 +158,12 @@ func (t *Transaction) read(c member) (err error) {
 		t.Price, t.Priced, err = integer(c.value)
 	case "currency":
 		t.Currency, err = text(c.value)
+	case "advancedCommerceInfo":
+		err = commerceOfTransaction.check(c.value)
+		keep(&t.Other, c)
+	case "commitmentInfo":
+		err = commitmentOfTransaction.check(c.value)
+		keep(&t.Other, c)
 	default:
 		keep(&t.Other, c)
 	}

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"math/big"
 	"slices"
 	"time"
@@ -251,7 +252,8 @@ func when(claims []member, dated string, clock time.Time) (time.Time, error) {
 			if err != nil {
 				return time.Time{}, err
 			}
-			if now < n {
+			// A second that has begun is not enough: Apple's library knows whole ones only.
+			if math.Floor(now) < n {
 				return time.Time{}, refused(ErrNotYet)
 			}
 		}
