@@ -5,6 +5,7 @@ package differential_test
 import (
 	"bytes"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
 	"math"
@@ -60,6 +61,14 @@ var stricter = []struct {
 	{apple.ErrChain, "an authority's word on the names and the length below it holds (RFC 5280, 4.2.1.9 and 10)", func(s signed) bool {
 		c := s.certs[intermediate]
 		return s.short || c != nil && (c.PermittedDNSDomainsCritical || len(c.PermittedDNSDomains) > 0)
+	}},
+	{apple.ErrChain, "an authority's key usage says that it signs certificates", func(s signed) bool {
+		return s.certs[intermediate] != nil && s.certs[intermediate].KeyUsage&x509.KeyUsageCertSign == 0
+	}},
+	{apple.ErrChain, "an authority has no extension that OpenSSL reads and crypto/x509 does not", func(s signed) bool {
+		return s.certs[intermediate] != nil && slices.ContainsFunc(s.certs[intermediate].Extensions, func(e pkix.Extension) bool {
+			return slices.Contains([]string{"2.5.29.17", "2.5.29.35", "1.3.6.1.5.5.7.1.7", "1.3.6.1.5.5.7.1.8", "1.3.6.1.5.5.7.1.14", "2.16.840.1.113730.1.1"}, e.Id.String())
+		})
 	}},
 	{apple.ErrChain, "names of issuer and subject are the same bytes, not only the same text", func(s signed) bool {
 		return s.certs[leaf] != nil && s.certs[intermediate] != nil && !bytes.Equal(s.certs[leaf].RawIssuer, s.certs[intermediate].RawSubject) ||
@@ -129,7 +138,7 @@ var stricter = []struct {
 			case "storefrontCountryCodes":
 				list, is := value.([]any)
 				return !is || slices.ContainsFunc(list, func(e any) bool { _, is := e.(string); return !is })
-			case "advancedCommerceInfo", "commitmentInfo", "descriptors", "offer", "priceIncreaseInfo":
+			case "data", "summary", "externalPurchaseToken", "appData", "advancedCommerceInfo", "commitmentInfo", "descriptors", "offer", "priceIncreaseInfo":
 				_, is := value.(map[string]any)
 				return !is
 			case "items", "refunds":
