@@ -116,7 +116,7 @@ func TestWhatIsBoughtOnceIsNeverLookedAt(t *testing.T) {
 		s, f := newFollowedShop(t)
 		f.offer("1", of(sold("1", sku)))
 		s.granted(ann, "1")
-		s.stands(purchase.Standing{AsOf: noon, Retrying: true}, sold("1", sku))
+		s.stands(purchase.Standing{AsOf: noon, Retrying: true, GraceUntil: graceEnd}, sold("1", sku))
 		if got := s.line("1").CheckAt; !got.IsZero() {
 			t.Errorf("%s: to be looked at %v, want never", sku, got)
 		}
@@ -223,6 +223,9 @@ func TestARefundInPartIsRoundedToTheNearest(t *testing.T) {
 		}
 		if whole := o.State == purchase.OrderRefunded; whole != (c.returned < 0 || c.returned > 99_999) || whole == o.RefundedAt.IsZero() {
 			t.Errorf("%d of it: got %s at %v", c.returned, o.State, o.RefundedAt)
+		}
+		if got := s.line("1").Terms[0].State == purchase.Refunded; got != (o.State == purchase.OrderRefunded) {
+			t.Errorf("%d of it: got a term that is refunded %t, want it as its order", c.returned, got)
 		}
 		s.told(later(sale, time.Hour))
 		if got := s.balance(ann); got != 100*int64(c.quantity) || s.order("1").TakenBack != 0 || s.order("1").State != purchase.OrderGranted {

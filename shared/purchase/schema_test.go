@@ -56,7 +56,9 @@ func keptAsOne(s *shop, f *followed) {
 		s.Fatal(err)
 	}
 	for id, sku := range map[string]string{"runs": premium, "back": premium, "gems": gems, "gone": gems} {
-		f.offer(id, purchase.News{Sales: []purchase.Sale{sold(id, sku)}})
+		sale := sold(id, sku)
+		sale.WillRenew = sku == premium
+		f.offer(id, of(sale))
 	}
 	s.at(noon.Add(48 * time.Hour))
 }
@@ -72,6 +74,10 @@ func TestWhatWasKeptBySchemaOneIsReadAndKeptByTwo(t *testing.T) {
 	}
 	if got := s.balance(ann); got != 100 || !s.allowed(ann, "premium") {
 		t.Errorf("after the claims: got a balance of %d and premium %t, want what was granted, once", got, s.allowed(ann, "premium"))
+	}
+	s.told(later(sold("runs", premium), -time.Hour)) // an older word, which brings the source up to date
+	if got := s.source(ann, "runs"); !got.WillRenew || got.State != entitlement.Active {
+		t.Errorf("source: got %+v, want it as it was kept", got)
 	}
 	if r := s.line("runs"); len(r.Terms) != 1 || r.Terms[0].Order != "apple_runs" || !r.CheckAt.Equal(noon.AddDate(0, 1, 0).Add(time.Hour)) {
 		t.Errorf("line as it is kept now: got %+v, want its one term, to be looked at an hour after its end", r)
