@@ -57,7 +57,7 @@ func TestHistoryIsOfEachAppInEachEnvironment(t *testing.T) {
 // Only what failed is asked for, of that app and environment and between those instants.
 func TestHistoryAsksForFailuresAlone(t *testing.T) {
 	w := newWorld(t, true, secondApp)
-	w.pages[""], w.pages["p/2"] = page(w, "p/2"), page(w, "")
+	w.pages[""], w.pages["p/2"] = page(w, "p/2"), `{"notificationHistory":[],"hasMore":false,"paginationToken":"p/3"}`
 	from, to := signedAt.Add(-30*day), signedAt
 	for _, h := range w.store.Histories(w.Log) {
 		w.requests()
