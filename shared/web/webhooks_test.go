@@ -61,6 +61,9 @@ func newWebhooks(o *outbox, c clock.Clock, log *slog.Logger) map[string]*web.Web
 	dodo := func(_ context.Context, h http.Header, body []byte) (notice.Hint, error) {
 		switch h.Get("Webhook-Signature") {
 		case genuine:
+			if string(body) == "[]" {
+				return notice.Hint{}, fault.New(fault.Malformed, "notice_unreadable", "The notice is not a JSON object.")
+			}
 			return notice.Hint{Signed: true, ID: h.Get("Webhook-Id"), Type: "payment.succeeded", Payment: string(body)}, nil
 		case "no-secrets":
 			return notice.Hint{}, fault.New(fault.Unavailable, "notice_unverifiable", "The notice cannot be verified now; send it again.")
@@ -98,6 +101,7 @@ func TestEveryDocumentedWebhookIsServed(t *testing.T) {
 		if toss {
 			w.expect(400, "invalid_webhook", "POST", path, nil, "nonsense")
 		} else {
+			w.expect(400, "notice_unreadable", "POST", path, signed, "[]")
 			w.expect(401, "signature_invalid", "POST", path, nil, "{}")
 			w.expect(503, "notice_unverifiable", "POST", path, header{"Webhook-Signature": "no-secrets"}, "{}")
 		}
