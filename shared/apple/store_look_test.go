@@ -373,3 +373,16 @@ func TestRefundOfARenewalIsSeenByTheProofOfIt(t *testing.T) {
 		t.Errorf("got %s %s second, want %s paid", s.Order, s.State, third)
 	}
 }
+
+// What is said beside a renewal info counts where the info does not say it.
+func TestStatusOfASubscriptionCounts(t *testing.T) {
+	for status, want := range map[int]bool{apple.StatusActive: false, apple.StatusExpired: false, apple.StatusBillingRetry: true, apple.StatusGracePeriod: true} {
+		w := newWorld(t, true)
+		id := w.subscribe("", monthlySKU, month(1))
+		w.change(id, status, nil)
+		news, err := w.store.Look(t.Context(), purchase.Proof{Store: apple.Name, Evidence: w.proof(id)})
+		if err != nil || news.Standing.Retrying != want || news.Standing.WillRenew != (status != apple.StatusExpired) {
+			t.Errorf("status %d: got %+v, %v, want retrying %t", status, news.Standing, err, want)
+		}
+	}
+}
