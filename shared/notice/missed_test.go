@@ -396,3 +396,35 @@ func TestALineAndItsEvidenceReachWhoeverLooksAndTheEvidenceIsKeptNowhere(t *test
 		}
 	}
 }
+
+func TestAReadingThatTookTooLongBeginsAgainWhereTheProviderStillLooks(t *testing.T) {
+	c := newCatcher(t)
+	c.missed(40*time.Hour, many(450)...)
+	c.caught(first)
+	c.clock.at = first.Add(12*time.Hour + time.Second)
+	c.caught(first)
+	from := first.Add(-180*24*time.Hour + 24*time.Hour + time.Second)
+	if got, want := c.history.asked[100], (window{From: from, To: first}); got != want {
+		t.Errorf("asked %+v, want %+v", got, want)
+	}
+}
+
+func TestALongHistoryOfALaterDayIsReadOverSeveralRuns(t *testing.T) {
+	c := newCatcher(t)
+	c.caught(tomorrow)
+	c.clock.at = tomorrow
+	c.missed(time.Hour, many(210)...)
+	c.caught(tomorrow)
+	c.clock.at = tomorrow.Add(time.Minute)
+	c.caught(tomorrow.Add(24 * time.Hour))
+	c.handedOn(many(210)...)
+}
+
+func TestWhatAHistoryHandsOnIsTidy(t *testing.T) {
+	c := newCatcher(t)
+	c.missed(time.Hour, "an id with blanks")
+	c.caught(tomorrow)
+	if got := c.queue.hints[0]; got != got.Tidy() || !strings.HasPrefix(got.ID, "sha256-") {
+		t.Errorf("handed on: got %+v, want it tidy", got)
+	}
+}

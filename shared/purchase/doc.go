@@ -1,12 +1,17 @@
 // Package purchase is the book of what customers hold from stores: who owns it, how it
 // stands, and what it granted, once.
 //
-// A claim goes one way whatever sends it: look at the store, compare with our own
-// records, write the order together with what it grants in one transaction whose
-// condition is that the order was not there. Two claims of one order, or a claim that
-// was cut off and repeated, end in the same record and the same answer.
+// Everything goes one way whatever brings it, a claim, a notice or a review: look at the
+// store, compare its words with our own records, and write the order and its line together
+// with what they grant in one transaction whose condition is that all is as it was read.
+// The newest word about an order counts, and which of a line's sales counts follows from
+// those alone. So words that come twice, late, in any order or at once, and what was cut
+// off and repeated, end in the same records and the same answer.
 //
-//	(none) ──paid──▶ granted ──refunded──▶ refunded
+//	(none) ──paid, claimed──▶ granted ◀──undone── refunded
+//	   │                        ▲ │                  ▲
+//	   │                   claim│ └────refunded──────┤
+//	   └──────paid──────▶ unclaimed ───refunded──────┘
 //
 // What is pending, failed, forged or out of reach writes nothing.
 package purchase
