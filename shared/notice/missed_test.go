@@ -412,10 +412,11 @@ func TestAReadingThatTookTooLongBeginsAgainWhereTheProviderStillLooks(t *testing
 func TestALongHistoryOfALaterDayIsReadOverSeveralRuns(t *testing.T) {
 	c := newCatcher(t)
 	c.caught(tomorrow)
-	c.clock.at = tomorrow
+	late := tomorrow.Add(time.Hour)
+	c.clock.at = late
 	c.missed(time.Hour, many(210)...)
-	c.caught(tomorrow)
-	c.clock.at = tomorrow.Add(time.Minute)
+	c.caught(late)
+	c.clock.at = late.Add(time.Minute)
 	c.caught(tomorrow.Add(24 * time.Hour))
 	c.handedOn(many(210)...)
 }

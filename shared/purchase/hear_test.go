@@ -154,6 +154,13 @@ func TestWithoutAStandingTheNewestSaleSaysWhetherItRenews(t *testing.T) {
 	if got := s.source(ann, "1").State; got != entitlement.Active {
 		t.Errorf("got %s, want active", got)
 	}
+	undated := renewed("2", 0)
+	undated.PurchasedAt = time.Time{}
+	f.offer("undated", of(undated))
+	s.granted(ann, "undated")
+	if !s.source(ann, "2").WillRenew {
+		t.Error("got that it will not renew, want what the sale says, for there is no standing")
+	}
 	// One of the very instant of the purchase is about it, one from before is not.
 	third := renewed("1", 2)
 	for at, want := range map[time.Duration]bool{-1: true, 0: false} {
