@@ -114,11 +114,11 @@ func (v *Verifier) Notification(ctx context.Context, signedPayload string) (Noti
 	if err != nil {
 		return Notification{}, err
 	}
+	if n.UUID == "" || n.Type == "" {
+		return Notification{}, unreadable(ErrClaims) // another kind of signed object, which any customer has
+	}
 	if err := v.oursByID(n.BundleID, n.AppID, n.Environment); err != nil {
 		return Notification{}, err
-	}
-	if n.UUID == "" || n.Type == "" {
-		return Notification{}, unreadable(ErrClaims)
 	}
 	if err := v.join(ctx, &n, parts); err != nil {
 		return Notification{}, err

@@ -171,7 +171,7 @@ func spoiledNotifications(t *testing.T) []spoiled {
 	sandbox := func(text string) string { return swap(t, text, `"Production"`, `"Sandbox"`) }
 
 	rows := append(forgeries(t, subscribed, `"signedDate"`),
-		spoiled{"a transaction", a.sign(payload), apple.ErrBundle},
+		spoiled{"a transaction", a.sign(payload), apple.ErrClaims},
 		spoiled{"no source", of(`"x":1`), apple.ErrBundle},
 		spoiled{"a source without a name", of(`"":{` + about + `}`), apple.ErrBundle},
 		spoiled{"a source in capitals", of(`"Data":{` + about + `}`), apple.ErrBundle},

@@ -323,7 +323,7 @@ func saleOf(t Transaction, now time.Time) (purchase.Sale, error) {
 		sale.Quantity = t.Quantity
 	}
 
-	if t.Priced {
+	if t.Priced && !sale.Family { // a share costs its owner and nobody else
 		if amount, ok := money.FromMilli(t.Price, t.Currency); ok {
 			sale.Price, sale.Currency = amount.Units, amount.Currency
 		}
@@ -347,6 +347,7 @@ func saleOf(t Transaction, now time.Time) (purchase.Sale, error) {
 
 // The statuses of a subscription (App Store Server API, status).
 const (
+	statusActive       = 1
 	statusExpired      = 2
 	statusBillingRetry = 3
 	statusGracePeriod  = 4
@@ -361,8 +362,11 @@ func standingOf(r RenewalInfo, status int) purchase.Standing {
 	if r.GracePeriodExpiresDate.After(r.SignedDate) {
 		s.GraceUntil, s.Retrying = r.GracePeriodExpiresDate, true
 	}
-	if status == statusExpired {
+	switch {
+	case status == statusExpired:
 		s.GraceUntil, s.Retrying, s.WillRenew = time.Time{}, false, false
+	case status == statusActive && !r.InBillingRetry:
+		s.GraceUntil, s.Retrying = time.Time{}, false // a grace period that is past, and still said
 	}
 	if r.ExpirationIntent != 0 && !s.Retrying {
 		s.WillRenew = false

@@ -215,6 +215,7 @@ func TestRenewalWordsBecomeAStanding(t *testing.T) {
 		{"grace by its date", nil, facts{"gracePeriodExpiresDate": soon}, purchase.Standing{WillRenew: true, Retrying: true, GraceUntil: signedAt.Add(day)}},
 		{"grace that is over", 3, facts{"gracePeriodExpiresDate": past}, purchase.Standing{WillRenew: true, Retrying: true}},
 		{"grace that ended long ago", 1, facts{"gracePeriodExpiresDate": past}, purchase.Standing{WillRenew: true}},
+		{"grace that is still said of one that was paid", 1, facts{"gracePeriodExpiresDate": soon}, purchase.Standing{WillRenew: true}},
 		{"grace that ends as it is signed", 1, facts{"gracePeriodExpiresDate": milli(signedAt)}, purchase.Standing{WillRenew: true}},
 		{"expired, whatever else is said", 2, facts{"isInBillingRetryPeriod": true, "gracePeriodExpiresDate": soon, "expirationIntent": 2}, purchase.Standing{Reason: purchase.ByBilling}},
 		{"retrying after a billing error", 3, facts{"isInBillingRetryPeriod": true, "expirationIntent": 2}, purchase.Standing{WillRenew: true, Retrying: true, Reason: purchase.ByBilling}},

@@ -66,7 +66,7 @@ func TestApplesWordBecomesASale(t *testing.T) {
 	}{
 		{"a renewal", payload, func(*purchase.Sale) {}},
 		{"in the sandbox", edit(`"Production"`, `"Sandbox"`), func(s *purchase.Sale) { s.Test = true }},
-		{"family shared", edit(`"PURCHASED"`, `"FAMILY_SHARED"`), func(s *purchase.Sale) { s.Family = true }},
+		{"family shared", edit(`"PURCHASED"`, `"FAMILY_SHARED"`), func(s *purchase.Sale) { s.Family, s.Price, s.Currency = true, 0, "" }},
 		{"no ownership said", edit(`"inAppOwnershipType":"PURCHASED",`, ""), func(*purchase.Sale) {}},
 		{"no account", edit(token, ""), func(s *purchase.Sale) { s.Account = "" }},
 		{"expired", edit(expires, `"expiresDate":1768478459999,`), func(s *purchase.Sale) {

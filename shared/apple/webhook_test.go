@@ -51,7 +51,6 @@ func TestWebhookNamesWhatItsNotificationIsAbout(t *testing.T) {
 		{"about another app", bodyOf(a.sign(elsewhere)), another(apple.ErrBundle)},
 		{"with another app's transaction", bodyOf(a.sign(notice("DID_RENEW", a.data(swap(t, payload, "com.example.app", "com.example.other"), "")))), another(apple.ErrBundle)},
 		{"about another app id", bodyOf(a.sign(notice("TEST", swap(t, bareSource, "1234567890", "999")))), another(apple.ErrApp)},
-		{"no notification at all, and so about no app of ours", bodyOf(a.sign(payload)), another(apple.ErrBundle)},
 		{"of another environment", bodyOf(a.sign(notice("TEST", swap(t, bareSource, "Production", "Xcode")))), another(apple.ErrEnvironment)},
 	} {
 		got, err := v.ReadHint(t.Context(), []byte(c.body))
@@ -81,14 +80,15 @@ func TestWebhookRefusesWhatAppleDidNotSign(t *testing.T) {
 		"the name twice": `{"signedPayload":"` + good + `","signedPayload":"` + good + `"}`, "the name in another case": `{"SignedPayload":"` + good + `"}`,
 		"a number": `{"signedPayload":1}`, "nothing signed": bodyOf(""), "junk signed": bodyOf("junk"),
 		"no signature": bodyOf(parts[0] + "." + parts[1] + "."), "another signature": bodyOf(parts[0] + "." + parts[1] + "." + segment(strings.Repeat("x", 64))),
-		"another payload":        bodyOf(parts[0] + "." + segment(strings.Replace(text, noticeUUID, "x", 1)) + "." + parts[2]),
-		"another root":           bodyOf(impostor.sign(text)),
-		"forged within":          bodyOf(a.sign(notice("DID_RENEW", impostor.data(payload, "")))),
-		"a forged renewal":       bodyOf(a.sign(notice("DID_RENEW", strings.Replace(a.data(payload, ""), "}", `,"signedRenewalInfo":"`+impostor.sign(renewalPayload)+`"}`, 1)))),
-		"no type":                bodyOf(a.sign(strings.Replace(text, "notificationType", "x", 1))),
-		"parts of two purchases": bodyOf(a.sign(notice("DID_RENEW", a.data(payload, swap(t, renewalPayload, "2000000812345678", "3"))))),
-		"of version 1":           `{"notification_type":"DID_RENEW","password":"secret","unified_receipt":{}}`,
-		"too long":               bodyOf(strings.Repeat("x", 70_000)),
+		"another payload":          bodyOf(parts[0] + "." + segment(strings.Replace(text, noticeUUID, "x", 1)) + "." + parts[2]),
+		"another root":             bodyOf(impostor.sign(text)),
+		"forged within":            bodyOf(a.sign(notice("DID_RENEW", impostor.data(payload, "")))),
+		"a forged renewal":         bodyOf(a.sign(notice("DID_RENEW", strings.Replace(a.data(payload, ""), "}", `,"signedRenewalInfo":"`+impostor.sign(renewalPayload)+`"}`, 1)))),
+		"no type":                  bodyOf(a.sign(strings.Replace(text, "notificationType", "x", 1))),
+		"parts of two purchases":   bodyOf(a.sign(notice("DID_RENEW", a.data(payload, swap(t, renewalPayload, "2000000812345678", "3"))))),
+		"a customer's transaction": bodyOf(a.sign(payload)),
+		"of version 1":             `{"notification_type":"DID_RENEW","password":"secret","unified_receipt":{}}`,
+		"too long":                 bodyOf(strings.Repeat("x", 70_000)),
 	} {
 		got, err := v.ReadHint(t.Context(), []byte(body))
 		onlyKind(t, err, fault.Unauthenticated)
