@@ -87,6 +87,9 @@ func (b *Book) LookAgain(ctx context.Context, scope table.Scope, store, evidence
 
 // report answers a store that asks what became of a sale.
 func (b *Book) report(ctx context.Context, scope table.Scope, f Follower, s Sale, o Order) error {
+	if o.State == OrderRefunded {
+		return nil // it is decided
+	}
 	var u Usage
 	if o.Customer != "" {
 		u.Delivered = o.State == OrderGranted
