@@ -73,7 +73,6 @@ func TestWhatAppleSignedAndIsNoPurchaseOfOursIsAnsweredAndNamesNothing(t *testin
 		"another app id":                       in(bare("TEST"), object{"appAppleId": 1}),
 		"another app's transaction":            in(s.renewed(), object{"bundleId": "com.example.another", "signedTransactionInfo": s.sign(another)}),
 		"ours around another app's":            in(s.renewed(), object{"signedTransactionInfo": s.sign(another)}),
-		"a transaction by itself":              transaction(),
 		"of Xcode":                             in(bare("TEST"), object{"environment": "Xcode"}),
 		"of an environment that is to come":    in(bare("TEST"), object{"environment": "Staging"}),
 		"a summary":                            {"notificationType": "RENEWAL_EXTENSION", "subtype": "SUMMARY", "notificationUUID": "u-1", "signedDate": start.UnixMilli(), "summary": object{"bundleId": appBundle, "appAppleId": appID, "environment": "Production", "succeededCount": 3}},
@@ -94,6 +93,15 @@ func TestWhatAppleSignedAndIsNoPurchaseOfOursIsAnsweredAndNamesNothing(t *testin
 		if err := desk.Receive(t.Context(), h); err != nil || len(tables.Items(table.Notices)) != 1 {
 			t.Errorf("%s: got %v and %d notices, want one that was ignored", name, err, len(tables.Items(table.Notices)))
 		}
+	}
+}
+
+// Any customer has a transaction of its own, which Apple signed as well.
+func TestATransactionIsNoNotice(t *testing.T) {
+	w := newWorld(t)
+	w.expect(401, "invalid_notice", "POST", appleWebhook, nil, body(w.keep(theAppStore().sign(transaction()))))
+	if len(w.notices.hints) != 0 {
+		t.Errorf("got %d messages, want none", len(w.notices.hints))
 	}
 }
 
