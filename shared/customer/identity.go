@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -30,6 +31,25 @@ type StoreIDs struct {
 	AppAccountToken     string // a UUID, for Apple
 	ObfuscatedAccountID string // 64 characters at most, for Play
 }
+
+// At is the one that the app gives to a store, "" to a store that takes none.
+func (s StoreIDs) At(store string) string {
+	switch store {
+	case "apple":
+		return s.AppAccountToken
+	case "play":
+		return s.ObfuscatedAccountID
+	}
+	return ""
+}
+
+// derived are UUIDs of version 8, as the ones that StoreIDs makes.
+var derived = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
+
+// Derived says whether a store's name for a customer looks like one that StoreIDs made, so
+// that it names a customer by itself, one who was never here too, and may not be bound to
+// another. What Play is given looks like any other hash.
+func Derived(store, value string) bool { return store == "apple" && derived.MatchString(value) }
 
 // MostIDBytes is how long a customer id may be.
 const MostIDBytes = 512

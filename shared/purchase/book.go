@@ -275,7 +275,7 @@ func (b *Book) read(ctx context.Context, scope table.Scope, claimant *string, ne
 		return state{}, err
 	}
 	if asked.Account != "" {
-		if now.bound, err = customer.Bound(ctx, b.Tables, scope, asked.Store, asked.Account); err != nil {
+		if now.bound, err = b.bound(ctx, now, asked); err != nil {
 			return state{}, err
 		}
 	}
@@ -296,6 +296,21 @@ func (b *Book) read(ctx context.Context, scope table.Scope, claimant *string, ne
 		err = b.join(ctx, &now)
 	}
 	return now, err
+}
+
+// bound is our id of the customer whom a sale's account names, "" if nobody is known by it.
+// What is derived from the claimant's id is the claimant's, whoever came with it before.
+func (b *Book) bound(ctx context.Context, now state, asked Sale) (string, error) {
+	if now.customer != nil {
+		own, err := b.Customers.Identity.StoreIDs(ctx, now.scope, now.customer.Profile.ID)
+		if err != nil {
+			return "", err
+		}
+		if own.At(asked.Store) == asked.Account {
+			return now.customer.Ref, nil
+		}
+	}
+	return customer.Bound(ctx, b.Tables, now.scope, asked.Store, asked.Account)
 }
 
 // fill reads the line and the orders of a state.

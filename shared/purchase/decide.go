@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"grantline/shared/catalog"
+	"grantline/shared/customer"
 	"grantline/shared/entitlement"
 	"grantline/shared/event"
 	"grantline/shared/fault"
@@ -79,7 +80,8 @@ func (b *Book) decide(was state, news News, claimed bool, now time.Time) (decisi
 	if owner != "" {
 		is.tellOrders(was.line.Owner == "", now)
 		is.tellLine(now)
-		if account := news.Sales[0].Account; account != "" && was.bound == "" {
+		// A customer to be is not robbed of what its token will name it for.
+		if account := news.Sales[0].Account; account != "" && was.bound == "" && !customer.Derived(is.line.Store, account) {
 			is.customer.Bind(is.line.Store, account)
 			is.told = true
 		}

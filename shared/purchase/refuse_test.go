@@ -234,8 +234,8 @@ func TestAnAccountThatIsAnotherCustomersIsRefused(t *testing.T) {
 	s.granted(ann, "third")
 }
 
-// The token of a customer who does not exist yet cannot be told from any other. Whoever
-// comes with it first has it; but its customer must not be locked out of everything.
+// Whose the token of a customer who does not exist yet is cannot be told. Whoever comes with
+// it first has that purchase; but its customer must not be locked out of everything.
 func TestATokenThatSomebodyElseBoundLocksNobodyOut(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

@@ -1,0 +1,100 @@
+package purchase_test
+
+import (
+	"testing"
+	"time"
+
+	"grantline/shared/customer"
+	"grantline/shared/fault"
+	"grantline/shared/purchase"
+	"grantline/shared/wallet"
+)
+
+// tokenOf is the appAccountToken that is derived from a customer's id.
+func (s *shop) tokenOf(who string) string {
+	s.Helper()
+	ids, err := s.Customers.Identity.StoreIDs(s.Context(), s.scope, who)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return ids.AppAccountToken
+}
+
+// The company's server may hand out the token of a customer who was never here. Whoever
+// buys with it first, by accident or on purpose, keeps that purchase and gets no other.
+func TestNobodyGetsWhatIsBoughtWithTheTokenOfACustomerToBe(t *testing.T) {
+	t.Parallel()
+	s, f := newFollowedShop(t)
+	token := s.tokenOf(ben)
+	bait := sold("1", gems)
+	bait.Account = token
+	f.offer("bait", purchase.News{Sales: []purchase.Sale{bait}})
+	s.granted(ann, "bait")
+
+	bens := sold("2", gems)
+	bens.Account = token
+	s.told(bens) // Apple is faster than ben's app
+	if got := s.balance(ann); got != 100 {
+		t.Errorf("balance of who used another's token: got %d, want 100 of its own purchase alone", got)
+	}
+	f.offer("bens", purchase.News{Sales: []purchase.Sale{bens}})
+	s.granted(ben, "bens")
+	if got := s.balance(ben); got != 100 {
+		t.Errorf("balance of whom the token names: got %d, want 100", got)
+	}
+	_, err := s.claim(ann, "bens")
+	wantFault(t, err, fault.Conflict, "owned_by_another_customer")
+}
+
+// Even a name that somebody else is kept under, from before, is its customer's own.
+func TestACustomersOwnTokenIsItsOwnWhoeverIsKeptUnderIt(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	thief := s.customer(ann)
+	thief.Bind("apple", s.tokenOf(ben))
+	writes, err := thief.Writes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.tables.Commit(t.Context(), writes...); err != nil {
+		t.Fatal(err)
+	}
+	sale := sold("1", gems)
+	sale.Account = s.tokenOf(ben)
+	s.store.put("bens", sale)
+	s.granted(ben, "bens")
+	if got, err := customer.Bound(t.Context(), s.tables, s.scope, "apple", s.tokenOf(ben)); err != nil || got != s.customer(ben).Ref {
+		t.Errorf("whose token: got %s, %v, want its customer's", got, err)
+	}
+}
+
+// Who buys, spends, has its money back and that undone, in whole and in parts, over and
+// over, ends with what was paid for less what was spent.
+func TestRefundsInLoopsMakeNoGems(t *testing.T) {
+	t.Parallel()
+	s, f := newFollowedShop(t)
+	sale := sold("1", gems)
+	f.offer("1", purchase.News{Sales: []purchase.Sale{sale}})
+	s.granted(ann, "1")
+	c := s.customer(ann) // who spent 60
+	c.SetWallet("gems", wallet.Wallet{Lots: []wallet.Lot{{OrderID: "apple_1", Kind: wallet.Paid, Granted: 100, Remaining: 40}}})
+	writes, err := c.Writes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.tables.Commit(t.Context(), writes...); err != nil {
+		t.Fatal(err)
+	}
+	at := time.Duration(0)
+	for _, part := range []int{0, 33_333, 50_001, 99_999, 1, 100_000, 33_333, 0} {
+		at += time.Second
+		s.told(refunded(sale, at, part))
+		s.told(refunded(sale, at, part))
+		at += time.Second
+		s.told(later(sale, at))
+		s.told(refunded(sale, at-time.Second, part)) // old
+		if got := s.balance(ann); got != 40 {
+			t.Fatalf("after a refund of %d and its reversal: got %d, want 40", part, got)
+		}
+	}
+}
