@@ -1,6 +1,7 @@
 package purchase_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -65,6 +66,51 @@ func TestACustomersOwnTokenIsItsOwnWhoeverIsKeptUnderIt(t *testing.T) {
 	s.granted(ben, "bens")
 	if got, err := customer.Bound(t.Context(), s.tables, s.scope, "apple", s.tokenOf(ben)); err != nil || got != s.customer(ben).Ref {
 		t.Errorf("whose token: got %s, %v, want its customer's", got, err)
+	}
+}
+
+// A refund that is heard first, and reversed, is no way around the day's bound.
+func TestReversedRefundsOfTestsCountAmongTheDays(t *testing.T) {
+	t.Parallel()
+	s, f := newFollowedShop(t)
+	s.store.put("first", sold("first", adFree))
+	s.granted(ann, "first")
+	for n := range 9 {
+		sale := sold(fmt.Sprint(n), gems)
+		sale.Test, sale.Account = true, s.tokenOf(ann)
+		s.told(refunded(sale, 0, 0))
+		s.told(later(sale, time.Second))
+		f.offer(fmt.Sprint(n), purchase.News{Sales: []purchase.Sale{later(sale, time.Second)}})
+	}
+	if got := s.balance(ann); got != 300 {
+		t.Errorf("balance after nine refunds that were reversed: got %d, want 300 of the three that a day may have", got)
+	}
+	_, err := s.claim(ann, "8")
+	wantFault(t, err, fault.Denied, "test_purchases_refused")
+}
+
+// Lines of which the sale that was asked about gave way to another are counted as well.
+func TestAnUpgradeIsNoWayAroundTheDaysTests(t *testing.T) {
+	t.Parallel()
+	s, _ := newFollowedShop(t)
+	s.store.put("first", sold("first", adFree))
+	s.granted(ann, "first")
+	granted := 0
+	for n := range 9 {
+		line := fmt.Sprint("line", n)
+		old, is := renewed(line, 0), renewed(line, 1)
+		for _, sale := range []*purchase.Sale{&old, &is} {
+			sale.Test, sale.Account = true, s.tokenOf(ann)
+		}
+		is.PurchasedAt, is.Until = old.PurchasedAt.Add(time.Hour), noon.AddDate(0, 1, 0)
+		old.State = purchase.Replaced
+		s.told(old, is)
+		if s.order(line+"-1").State == purchase.OrderGranted {
+			granted++
+		}
+	}
+	if granted != 3 {
+		t.Errorf("subscriptions without money: got %d granted in a day, want 3", granted)
 	}
 }
 

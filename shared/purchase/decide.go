@@ -52,7 +52,7 @@ func (b *Book) decide(was state, news News, claimed bool, now time.Time) (decisi
 	if claimed && owner == "" && is.entries[0].is.claimable() {
 		owner = was.customer.Ref
 	}
-	if owner != "" && was.line.Owner == "" && b.tooManyTests(is, now) {
+	if owner != "" && is.untouched() && b.tooManyTests(is, now) {
 		if claimed {
 			return decision{}, fault.New(fault.Denied, "test_purchases_refused", "No more purchases without money are granted to this customer today.")
 		}
@@ -90,10 +90,24 @@ func (b *Book) decide(was state, news News, claimed bool, now time.Time) (decisi
 	return is, nil
 }
 
-// tooManyTests counts a purchase without money that a production project would grant.
+// grants says whether an owner would be given anything.
+func (is decision) grants() bool {
+	return slices.ContainsFunc(is.entries, func(e entry) bool { return e.is.State == OrderUnclaimed })
+}
+
+// untouched says that nothing of the line was granted to anybody. It may have an owner all
+// the same, whose its refunded sales would have been.
+func (is decision) untouched() bool {
+	granted := func(t Term) bool {
+		return !slices.ContainsFunc(is.entries, func(e entry) bool { return e.was.ID == t.Order && e.was.Customer == "" })
+	}
+	return is.line.Owner == "" || !slices.ContainsFunc(is.line.Terms, granted)
+}
+
+// tooManyTests counts a line without money that a production project would grant something
+// of for the first time.
 func (b *Book) tooManyTests(is decision, now time.Time) bool {
-	first := is.entries[0].is
-	return first.Test && first.claimable() && is.scope.Environment == "production" && is.customer.CountTest(now) > b.TestsPerDay
+	return is.entries[0].is.Test && is.grants() && is.scope.Environment == "production" && is.customer.CountTest(now) > b.TestsPerDay
 }
 
 // virtual says whether what was sold is, or may be, virtual currency, which alone can be
