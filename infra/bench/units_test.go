@@ -124,8 +124,10 @@ func (willing) Statement(context.Context, time.Time, time.Time, string) ([]billi
 // paid is a store where everything is paid.
 type paid struct{}
 
-func (paid) Look(_ context.Context, p purchase.Proof) (purchase.Sale, error) {
-	return purchase.Sale{Store: p.Store, Line: p.Evidence, Order: p.Evidence, SKU: p.SKU, State: purchase.Paid, Quantity: 1}, nil
+func (paid) Look(_ context.Context, p purchase.Proof) (purchase.News, error) {
+	return purchase.News{Sales: []purchase.Sale{
+		{Store: p.Store, Line: p.Evidence, Order: p.Evidence, SKU: p.SKU, State: purchase.Paid, Quantity: 1},
+	}}, nil
 }
 
 // itemSize is how many bytes DynamoDB counts for an item (DynamoDB developer guide,
