@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -193,17 +194,10 @@ func (b *Book) review(ctx context.Context, scope table.Scope, f Follower, store,
 		if err == nil && claimed.Order.ID != "" {
 			return claimed.checkAt, true, nil
 		}
-		// Such as a product that the catalog does not have yet, which is ours to mend.
-		b.Log.ErrorContext(ctx, "What the store says of a line cannot be taken over.", "alarm", true, "store", store, "error", err)
-		answered, r.CheckAt = true, now.Add(reviewSoon)
+		answered, r.CheckAt = true, r.afterRefusal(ctx, b.Log, now, err)
 	case err == nil || errors.Is(err, fault.NotFound):
 		// A known purchase survives its store's not knowing it.
-		answered, r.CheckAt = true, now.Add(reviewRetry)
-		if last := r.first().End.Add(reviewUntil); !now.Before(last) {
-			r.CheckAt = time.Time{}
-		} else if r.CheckAt.After(last) {
-			r.CheckAt = last
-		}
+		answered, r.CheckAt = true, r.within(now, reviewRetry)
 	default:
 		b.Log.WarnContext(ctx, "A line could not be reviewed.", "store", store, "error", err)
 		r.CheckAt = now.Add(reviewSoon)
@@ -217,4 +211,29 @@ func (b *Book) review(ctx context.Context, scope table.Scope, f Follower, store,
 		return now, answered, nil // somebody had news, and the index knows when to ask
 	}
 	return r.CheckAt, answered, err
+}
+
+// afterRefusal is when to ask again after what the store said could not be taken over for
+// err. A person is told of what does not pass by itself, such as a product that the
+// catalog does not have yet, and not every few minutes.
+func (r Record) afterRefusal(ctx context.Context, log *slog.Logger, now time.Time, err error) time.Time {
+	if fault.Retryable(err) && fault.Code(err) != "product_not_configured" {
+		log.WarnContext(ctx, "A line could not be brought up to date.", "store", r.Store, "error", err)
+		return now.Add(reviewSoon)
+	}
+	log.ErrorContext(ctx, "What the store says of a line cannot be taken over.", "alarm", true, "store", r.Store, "error", err)
+	return r.within(now, reviewLate)
+}
+
+// within is that time after now or when the store has given up, whichever is first; zero
+// once it has.
+func (r Record) within(now time.Time, wait time.Duration) time.Time {
+	last := r.first().End.Add(reviewUntil)
+	if !now.Before(last) {
+		return time.Time{}
+	}
+	if at := now.Add(wait); at.Before(last) {
+		return at
+	}
+	return last
 }

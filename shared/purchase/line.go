@@ -171,7 +171,7 @@ func (r Record) over(now time.Time) bool {
 const (
 	reviewAfterEnd = time.Hour           // a renewal is told of well within
 	reviewSoon     = 15 * time.Minute    // when the store was out of reach
-	reviewLate     = 6 * time.Hour       // a renewal that is late
+	reviewLate     = 6 * time.Hour       // a renewal that is late, or that we cannot take over
 	reviewRetry    = 24 * time.Hour      // while the store tries to take the money
 	reviewUntil    = 61 * 24 * time.Hour // after the end: the App Store tries for 60 days
 )

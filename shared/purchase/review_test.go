@@ -13,6 +13,7 @@ import (
 	"grantline/shared/entitlement"
 	"grantline/shared/event"
 	"grantline/shared/fault"
+	"grantline/shared/memory"
 	"grantline/shared/purchase"
 	"grantline/shared/table"
 )
@@ -78,9 +79,9 @@ func TestWhatTheStoreCannotSayChangesNothingThatIsGiven(t *testing.T) {
 		"unknown to it":    {func(*followed) {}, 24 * time.Hour},
 		"not to be asked":  {func(f *followed) { f.mute = true }, 24 * time.Hour},
 		"nothing is said":  {func(f *followed) { f.lines["1"] = purchase.News{} }, 24 * time.Hour},
-		"not paid":         {func(f *followed) { f.lines["1"] = of(pending(renewed("1", 1))) }, 15 * time.Minute},
-		"not in a catalog": {func(f *followed) { f.lines["1"] = of(renamed(renewed("1", 1), "com.example.forgotten")) }, 15 * time.Minute},
-		"another's name":   {func(f *followed) { f.lines["1"] = of(renewed("2", 0), later(renewed("1", 0), 1)) }, 15 * time.Minute},
+		"not paid":         {func(f *followed) { f.lines["1"] = of(pending(renewed("1", 1))) }, 6 * time.Hour},
+		"not in a catalog": {func(f *followed) { f.lines["1"] = of(renamed(renewed("1", 1), "com.example.forgotten")) }, 6 * time.Hour},
+		"another's name":   {func(f *followed) { f.lines["1"] = of(renewed("2", 0), later(renewed("1", 0), 1)) }, 6 * time.Hour},
 	} {
 		s, f := newFollowedShop(t)
 		s.owned(f, "1")
@@ -227,7 +228,7 @@ func TestOneLineThatCannotBeTakenOverStopsNoOther(t *testing.T) {
 		}
 	}
 	s.at(end.Add(2 * time.Hour))
-	s.reviewed(100, s.clock.Now().Add(15*time.Minute))
+	s.reviewed(100, s.clock.Now().Add(6*time.Hour))
 	f.wantAsked(t, 12)
 	for n := range 12 {
 		if got, want := s.source(ann, fmt.Sprint("line-", n)).Until.After(end), n%2 == 1; got != want {
@@ -291,6 +292,57 @@ func TestScopesAndStoresAreReviewedApart(t *testing.T) {
 	}
 	_, err := s.Review(t.Context(), s.scope, "play", 10)
 	wantFault(t, err, fault.Unavailable, "store_not_configured")
+}
+
+func TestALineThatCannotBeTakenOverAlarmsFourTimesADayUntilTheStoreHasGivenUp(t *testing.T) {
+	t.Parallel()
+	s, f := newFollowedShop(t)
+	var out bytes.Buffer
+	s.Book.Log = slog.New(slog.NewJSONHandler(&out, nil))
+	end := s.owned(f, "1").Until
+	f.lines["1"] = of(renamed(renewed("1", 1), "com.example.forgotten"))
+	last := end.Add(61 * 24 * time.Hour)
+	asked := 0
+	for at := end.Add(time.Hour); at.Before(last); at = at.Add(6 * time.Hour) {
+		s.at(at)
+		next := at.Add(6 * time.Hour)
+		if next.After(last) {
+			next = last
+		}
+		s.reviewed(10, next)
+		asked++
+	}
+	s.at(last)
+	s.reviewed(10, time.Time{})
+	f.wantAsked(t, asked+1)
+	if got, want := strings.Count(out.String(), `"alarm":true`), asked+1; got != want || want > 4*61+1 {
+		t.Errorf("alarms: got %d, want %d, four a day at most", got, want)
+	}
+}
+
+func TestTablesThatCannotWriteAreNoAlarmOfALine(t *testing.T) {
+	t.Parallel()
+	s, f := newFollowedShop(t)
+	var out bytes.Buffer
+	s.Book.Log = slog.New(slog.NewJSONHandler(&out, nil))
+	end := s.owned(f, "1").Until
+	f.lines["1"] = of(renewed("1", 1))
+	s.at(end.Add(time.Hour))
+	failed := false
+	s.tables.Fail = func(op memory.Op) (bool, error) {
+		if op.Method != "Commit" || failed {
+			return false, nil
+		}
+		failed = true
+		return false, fault.New(fault.Unavailable, "tables_unavailable", "The tables did not answer.")
+	}
+	soon := s.clock.Now().Add(15 * time.Minute)
+	s.reviewed(10, soon)
+	if strings.Contains(out.String(), "alarm") {
+		t.Errorf("log: got %s, want no alarm", out.String())
+	}
+	s.at(soon)
+	s.reviewed(10, renewed("1", 1).Until.Add(time.Hour))
 }
 
 func TestALineHeardOfWhileTheStoreWasOutOfReachIsAskedAboutSoon(t *testing.T) {
