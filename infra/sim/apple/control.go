@@ -64,7 +64,7 @@ func (s *Simulator) subscriptions() []stage.Control {
 		answer("upgrade", "Switches a subscription to another product now.",
 			Switch{TransactionID: example, ProductID: "com.example.premium.yearly", Period: "P1Y", Price: 49_000_000}, s.Upgrade),
 		act("downgrade", "Switches a subscription to another product at the next renewal; the same productId calls that off.",
-			Switch{TransactionID: example, ProductID: "com.example.premium.weekly", Period: "P1W", Price: 1_900_000}, s.Downgrade),
+			Switch{TransactionID: example, ProductID: "com.example.premium.monthly", Period: "P1M", Price: 4_900_000}, s.Downgrade),
 		answer("resubscribe", "Buys again what ended, or another productId of the group.", Switch{TransactionID: example}, s.Resubscribe),
 		act("price-increase", "Announces a price; with consent=false the customer is told, else asked.",
 			Rise{TransactionID: example, Price: 5_900_000}, s.RaisePrice),

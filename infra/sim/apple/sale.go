@@ -95,6 +95,7 @@ const (
 // kinds are the sample catalog's products, which need no type in Purchase.
 var kinds = map[string]string{
 	"com.example.premium.monthly": AutoRenewable,
+	"com.example.premium.yearly":  AutoRenewable,
 	"com.example.adfree":          NonConsumable,
 	"com.example.gems100":         Consumable,
 	"com.example.rental7d":        NonRenewing,
