@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
 	"math"
@@ -65,9 +66,17 @@ var stricter = []struct {
 	{apple.ErrChain, "an authority's key usage says that it signs certificates", func(s signed) bool {
 		return s.certs[intermediate] != nil && s.certs[intermediate].KeyUsage&x509.KeyUsageCertSign == 0
 	}},
-	{apple.ErrChain, "an authority has no extension that OpenSSL reads and crypto/x509 does not", func(s signed) bool {
-		return s.certs[intermediate] != nil && slices.ContainsFunc(s.certs[intermediate].Extensions, func(e pkix.Extension) bool {
-			return slices.Contains([]string{"2.5.29.17", "2.5.29.35", "1.3.6.1.5.5.7.1.7", "1.3.6.1.5.5.7.1.8", "1.3.6.1.5.5.7.1.14", "2.16.840.1.113730.1.1"}, e.Id.String())
+	{apple.ErrChain, "an authority has no extension that OpenSSL reads and crypto/x509 does not, or reads less of", func(s signed) bool {
+		c := s.certs[intermediate]
+		return c != nil && slices.ContainsFunc(c.Extensions, func(e pkix.Extension) bool {
+			switch e.Id.String() {
+			case "2.5.29.17", "1.3.6.1.5.5.7.1.7", "1.3.6.1.5.5.7.1.8", "1.3.6.1.5.5.7.1.14", "2.16.840.1.113730.1.1":
+				return true
+			case "2.5.29.35":
+				// Every authority has this one, and of the key alone it is read alike.
+				return !bytes.Equal(e.Value, sequence(must(asn1.Marshal(asn1.RawValue{Class: asn1.ClassContextSpecific, Bytes: c.AuthorityKeyId}))))
+			}
+			return false
 		})
 	}},
 	{apple.ErrChain, "names of issuer and subject are the same bytes, not only the same text", func(s signed) bool {
