@@ -57,7 +57,10 @@ func (w *walker) space() {
 
 // object reads from '{' to behind '}'.
 func (w *walker) object(depth int) ([]member, error) {
-	members := make([]member, 0, 32)
+	var members []member
+	if depth == 0 {
+		members = make([]member, 0, 32) // those within are small, and a stranger's may be many
+	}
 	w.at++
 	for w.space(); w.text[w.at] != '}'; w.space() {
 		if w.text[w.at] == ',' {

@@ -19,12 +19,19 @@ func HintOf(n Notification, signedPayload string) notice.Hint {
 	return h
 }
 
+// maxNotice bounds the body of a webhook, in bytes: what was signed, its name, and some room
+// for what Apple may add. Anybody can send a body.
+const maxNotice = maxSigned + 4<<10
+
 // ReadHint reads the body of a webhook ({"signedPayload"}). What Apple signed about
 // another app, or for an environment that is not accepted here, names nothing: to refuse
 // it would only bring it again. Errors: fault.Unauthenticated for what Apple did not sign
 // or nobody can read, never fault.Malformed, since Apple does not repeat what was answered
 // 400; fault.Unavailable for what cannot be verified now.
 func (v *Verifier) ReadHint(ctx context.Context, body []byte) (notice.Hint, error) {
+	if len(body) > maxNotice {
+		return notice.Hint{}, unbelieved(ErrFormat)
+	}
 	members, err := readObject(body)
 	if err != nil {
 		return notice.Hint{}, unbelieved(err)
