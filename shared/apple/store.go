@@ -76,7 +76,7 @@ func (s *Store) Look(ctx context.Context, p purchase.Proof) (purchase.News, erro
 	if s.API == nil {
 		return signed, nil
 	}
-	asked, err := s.ask(ctx, Place{t.Environment, t.BundleID}, t.TransactionID)
+	asked, err := s.ask(ctx, Place{t.Environment, t.BundleID}, t.TransactionID, sale.Line)
 	if err != nil {
 		// Signed by Apple and not known to Apple is a contradiction, or a delay.
 		return purchase.News{}, unlearned(err)
@@ -124,7 +124,7 @@ func (s *Store) Hear(ctx context.Context, evidence string) (purchase.News, error
 	if s.API == nil {
 		return news, nil
 	}
-	asked, err := s.ask(ctx, Place{n.Environment, n.Transaction.BundleID}, n.Transaction.TransactionID)
+	asked, err := s.ask(ctx, Place{n.Environment, n.Transaction.BundleID}, n.Transaction.TransactionID, sale.Line)
 	if err != nil {
 		news.Unasked = true
 		return news, nil //nolint:nilerr // it is looked at again by itself
@@ -144,7 +144,7 @@ func (s *Store) Follow(ctx context.Context, l purchase.Line) (purchase.News, boo
 	}
 	err := error(fault.New(fault.NotFound, CodeInvalid, "The App Store does not know this transaction."))
 	for _, place.BundleID = range s.Verifier.config.BundleIDs {
-		news, failed := s.ask(ctx, place, l.Order)
+		news, failed := s.ask(ctx, place, l.Order, l.Line)
 		if failed == nil {
 			return news, true, nil
 		}
@@ -155,13 +155,18 @@ func (s *Store) Follow(ctx context.Context, l purchase.Line) (purchase.News, boo
 	return purchase.News{}, true, err
 }
 
-// ask gets a transaction as it is now and, of a subscription, how it stands.
-func (s *Store) ask(ctx context.Context, p Place, id string) (purchase.News, error) {
+// ask gets a transaction of a line as it is now and, of a subscription, how it stands. An
+// answer about another line is garbage, though it may be the one that began with id.
+func (s *Store) ask(ctx context.Context, p Place, id, line string) (purchase.News, error) {
 	signed, err := s.API.Transaction(ctx, p, id)
 	if err != nil {
 		return purchase.News{}, err
 	}
-	return s.read(ctx, p, id, signed)
+	news, err := s.read(ctx, p, id, signed)
+	if err == nil && news.Sales[0].Line != line {
+		return purchase.News{}, unknown(ErrMismatch)
+	}
+	return news, err
 }
 
 // read verifies what the API answered about a transaction, and asks for the subscription
