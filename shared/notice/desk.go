@@ -108,7 +108,7 @@ func (d *Desk) ours(ctx context.Context, h Hint) (bool, error) {
 func (d *Desk) begin(ctx context.Context, h Hint) (n Notice, item table.Item, look bool, err error) {
 	err = d.again(ctx, func() error {
 		n, item, _, err = d.place(ctx, h.notice(d.Clock.Now()))
-		look = n.State != Applied && h.names()
+		look = n.State != Applied && h.Names()
 		return err
 	})
 	return n, item, look, err

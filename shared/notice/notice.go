@@ -159,8 +159,8 @@ func (h Hint) check() error {
 	return nil
 }
 
-// names says whether there is anything to look at.
-func (h Hint) names() bool { return h.Payment+h.Mandate+h.Order+h.Subscription+h.Line != "" }
+// Names says whether there is anything to look at.
+func (h Hint) Names() bool { return h.Payment+h.Mandate+h.Order+h.Subscription+h.Line != "" }
 
 // notice is how h is first written down. Where anybody can send anything, it is kept under
 // the order that it names, so that there is at most one for each order of ours.
@@ -175,7 +175,7 @@ func (h Hint) notice(now time.Time) Notice {
 	if h.At.IsZero() {
 		n.ReceivedAt = now
 	}
-	if !h.names() {
+	if !h.Names() {
 		n.State = Ignored
 	}
 	return n

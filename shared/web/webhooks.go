@@ -91,8 +91,13 @@ func (h *Webhooks) receive(r *http.Request) error {
 	if !hint.Signed && hint.Order == "" {
 		return nil // it is nobody's word and names no order: there is nothing to look at
 	}
-	// The group keeps one sender's flood from holding up what others send.
-	sent, err := h.Queue.Send(r.Context(), h.Provider+"#"+scope.Project+"#"+scope.Environment, []notice.Hint{hint})
+	// The group keeps one sender's flood from holding up what others send. What names nothing
+	// may be another app's, and anybody can have an app.
+	group := h.Provider + "#" + scope.Project + "#" + scope.Environment
+	if !hint.Names() {
+		group += "#nothing"
+	}
+	sent, err := h.Queue.Send(r.Context(), group, []notice.Hint{hint})
 	if err == nil && sent != 1 {
 		err = errors.New("web: the queue took nothing and gave no reason")
 	}
