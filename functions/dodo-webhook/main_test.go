@@ -176,7 +176,7 @@ func TestAGenuineWebhookThatNobodyUnderstandsIsKeptAndTaken(t *testing.T) {
 
 func TestAHugeWebhookIsRefusedUnread(t *testing.T) {
 	d := newDoor(t, current)
-	if got := d.post(current, `{"a":"`+strings.Repeat("a", web.MostBytes)+`"}`, now, false); got != 400 || len(d.hints) != 0 {
-		t.Errorf("got %d and %d messages, want 400 and none", got, len(d.hints))
+	if got := d.post(current, `{"a":"`+strings.Repeat("a", web.MostBytes)+`"}`, now, false); got != 413 || len(d.hints) != 0 {
+		t.Errorf("got %d and %d messages, want 413 and none", got, len(d.hints))
 	}
 }
