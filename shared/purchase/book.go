@@ -340,7 +340,7 @@ func (b *Book) fill(ctx context.Context, now *state, keys []table.Key) error {
 // join adds what else the line holds, for whoever becomes its owner.
 func (b *Book) join(ctx context.Context, now *state) error {
 	var keys []table.Key
-	for _, t := range now.line.Terms {
+	for i, t := range now.line.Terms {
 		key := orderKey(now.scope, t.Order)
 		known := false
 		for _, e := range now.entries {
@@ -350,6 +350,9 @@ func (b *Book) join(ctx context.Context, now *state) error {
 			continue
 		}
 		p, listed := b.Catalog.BySKU(now.line.Store, t.SKU)
+		if !listed && i >= mostTerms {
+			continue // long over, and no reason to keep from its owner what is not
+		}
 		now.entries = append(now.entries, entry{item: table.Item{Key: key}, product: p, listed: listed})
 		keys = append(keys, key)
 	}

@@ -173,15 +173,31 @@ func TestWithoutAStandingTheNewestSaleSaysWhetherItRenews(t *testing.T) {
 	}
 }
 
+func TestALineOfNobodyKeepsTwoYearsOfMonths(t *testing.T) {
+	t.Parallel()
+	s, _ := newFollowedShop(t)
+	for n := range 30 {
+		s.told(renewed("1", (n*7)%30))
+	}
+	terms := s.line("1").Terms
+	if got, first, last := len(terms), terms[0].Order, terms[len(terms)-1].Order; got != 24 || first != "apple_1-29" || last != "apple_1-6" {
+		t.Errorf("got %d terms from %s to %s, want the last 24 of 30", got, first, last)
+	}
+}
+
 func TestALineKeepsTheLatestTerms(t *testing.T) {
 	t.Parallel()
 	for _, turn := range [][]int{{0, 1, 2, 3, 4, 5}, {5, 4, 3, 2, 1, 0}, {1, 0, 5, 2, 4, 3}} {
-		s, _ := newFollowedShop(t)
+		s, f := newFollowedShop(t)
 		s.Catalog = groups(t)
-		for _, n := range turn {
+		for i, n := range turn {
 			sale := renewed("1", n)
 			if n < 2 {
 				sale.SKU, sale.Until = yearly, sale.PurchasedAt.AddDate(2, 0, 0)
+			}
+			if i == 0 {
+				f.offer("first", of(sale))
+				s.granted(ann, "first")
 			}
 			s.told(sale)
 		}

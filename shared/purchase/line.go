@@ -41,13 +41,24 @@ type Term struct {
 // so that what is forgotten here can only be what was over before these began.
 const mostTerms = 4
 
+// mostWaiting bounds it while nobody owns the line: whoever claims it is to have each order
+// that was paid before, not only what still counts. Two years of months, in one transaction.
+const mostWaiting = 24
+
+func (r Record) most() int {
+	if r.Owner == "" {
+		return mostWaiting
+	}
+	return mostTerms
+}
+
 // hear puts a sale's term in place of what it was before. The line keeps the latest, so
 // that words heard in any order leave the same.
 func (r Record) hear(t Term) Record {
 	r.Terms = slices.DeleteFunc(slices.Clone(r.Terms), func(o Term) bool { return o.Order == t.Order })
 	r.Terms = append(r.Terms, t)
 	slices.SortFunc(r.Terms, later)
-	r.Terms = r.Terms[:min(len(r.Terms), mostTerms)]
+	r.Terms = r.Terms[:min(len(r.Terms), r.most())]
 	return r
 }
 

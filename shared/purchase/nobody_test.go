@@ -62,6 +62,49 @@ func TestTheFirstClaimHasEverythingThatItsLineHolds(t *testing.T) {
 	}
 }
 
+func TestTheFirstClaimHasTwoYearsOfMonths(t *testing.T) {
+	t.Parallel()
+	s, f := newFollowedShop(t)
+	for n := range 24 {
+		s.told(renewed("1", n))
+	}
+	newest := renewed("1", 23)
+	s.at(newest.PurchasedAt.Add(time.Hour))
+	f.offer("proof", purchase.News{Sales: []purchase.Sale{newest}})
+	s.granted(ann, "proof")
+	me := s.customer(ann).Ref
+	for n := range 24 {
+		if o := s.order(fmt.Sprintf("1-%d", n)); o.State != purchase.OrderGranted || o.Customer != me {
+			t.Errorf("month %d: got %s of %q, want it granted", n, o.State, o.Customer)
+		}
+	}
+	if got := s.events(ann); len(got) != 24 || got[0] != event.PurchaseGranted || got[23] != event.PurchaseRenewed {
+		t.Errorf("events: got %v, want granted and 23 times renewed", got)
+	}
+	if got := s.line("1"); len(got.Terms) != 4 || got.Terms[0].Order != "apple_1-23" {
+		t.Errorf("line: got %d terms from %s, want the last 4", len(got.Terms), got.Terms[0].Order)
+	}
+}
+
+func TestWhatTheCatalogForgotLongAgoKeepsNobodyFromALine(t *testing.T) {
+	t.Parallel()
+	s, f := newFollowedShop(t)
+	s.told(renamed(renewed("1", 0), "com.example.forgotten"))
+	for n := 1; n < 6; n++ {
+		s.told(renewed("1", n))
+	}
+	newest := renewed("1", 5)
+	s.at(newest.PurchasedAt.Add(time.Hour))
+	f.offer("proof", purchase.News{Sales: []purchase.Sale{newest}})
+	s.granted(ann, "proof")
+	if got, want := len(s.events(ann)), 5; got != want {
+		t.Errorf("events: got %d, want %d", got, want)
+	}
+	if got := s.order("1-0").State; got != purchase.OrderUnclaimed {
+		t.Errorf("the order of what the catalog forgot: got %s, want unclaimed", got)
+	}
+}
+
 func TestARefundBeforeTheClaimMakesTheClaimInvalid(t *testing.T) {
 	t.Parallel()
 	for _, sku := range []string{gems, premium, adFree} {
