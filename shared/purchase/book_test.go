@@ -1,0 +1,252 @@
+package purchase_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"grantline/shared/fault"
+	"grantline/shared/memory"
+	"grantline/shared/purchase"
+	"grantline/shared/table"
+)
+
+// scripted is a store each of whose answers a test gives.
+type scripted struct {
+	*followed
+	read   func() (purchase.Sale, bool, error)
+	look   func(ctx context.Context) (purchase.News, error)
+	hear   func(ctx context.Context) (purchase.News, error)
+	follow func(ctx context.Context) (purchase.News, bool, error)
+}
+
+func (s scripted) Read(context.Context, purchase.Proof) (purchase.Sale, bool, error) { return s.read() }
+
+func (s scripted) Look(ctx context.Context, _ purchase.Proof) (purchase.News, error) {
+	return s.look(ctx)
+}
+
+func (s scripted) Hear(ctx context.Context, _ string) (purchase.News, error) { return s.hear(ctx) }
+
+func (s scripted) Follow(ctx context.Context, _ purchase.Line) (purchase.News, bool, error) {
+	return s.follow(ctx)
+}
+
+func TestWhatIsProvenFalseByItselfIsNotLookedAt(t *testing.T) {
+	t.Parallel()
+	s, f := newFollowedShop(t)
+	s.Stores["apple"] = scripted{
+		followed: f,
+		read: func() (purchase.Sale, bool, error) {
+			return purchase.Sale{}, false, fault.New(fault.Invalid, "invalid_purchase", "Forged.")
+		},
+		look: func(context.Context) (purchase.News, error) {
+			t.Error("the store was asked about what is forged")
+			return of(sold("1", gems)), nil
+		},
+	}
+	_, err := s.claim(ann, "forged")
+	wantFault(t, err, fault.Invalid, "invalid_purchase")
+	s.empty()
+}
+
+// While the store is out of reach the book answers; what it denies the book does not grant.
+func TestTheStoresDenialOutranksOurBook(t *testing.T) {
+	t.Parallel()
+	s, f, r := newReadingShop(t)
+	f.store.put("first", sold("1", gems))
+	s.granted(ann, "first")
+	r.signed["newer"] = later(sold("1", gems), time.Hour)
+	f.down = fault.New(fault.Invalid, "invalid_purchase", "The store does not know of this.")
+	_, err := s.claim(ann, "newer")
+	wantFault(t, err, fault.Invalid, "invalid_purchase")
+	f.down = fault.New(fault.Malformed, "invalid_purchase", "The proof cannot be read.")
+	_, err = s.claim(ann, "newer")
+	wantFault(t, err, fault.Malformed, "invalid_purchase")
+}
+
+// The store is asked for a while, and somebody else may come meanwhile.
+func TestWhoeverCameWhileTheStoreDidNotAnswerIsTheOwner(t *testing.T) {
+	t.Parallel()
+	s, f := newFollowedShop(t)
+	sale, come := sold("1", gems), false
+	s.Stores["apple"] = scripted{
+		followed: f,
+		read:     func() (purchase.Sale, bool, error) { return sale, true, nil },
+		look: func(context.Context) (purchase.News, error) {
+			if come {
+				return of(sale), nil
+			}
+			come = true
+			s.granted(ben, "proof")
+			return purchase.News{}, outage
+		},
+	}
+	_, err := s.claim(ann, "proof")
+	wantFault(t, err, fault.Conflict, "owned_by_another_customer")
+}
+
+// Refunded is not free to be had: whose it was is asked before the store is.
+func TestARefundedOrderIsStillItsCustomers(t *testing.T) {
+	t.Parallel()
+	s, f, r := newReadingShop(t)
+	f.store.put("first", sold("1", gems))
+	s.granted(ann, "first")
+	s.told(refunded(sold("1", gems), time.Hour, 0))
+	f.down, r.signed["first"] = outage, sold("1", gems)
+	_, err := s.claim(ben, "first")
+	wantFault(t, err, fault.Conflict, "owned_by_another_customer")
+	if f.looks != 1 {
+		t.Errorf("looks: got %d, want the one of the first claim", f.looks)
+	}
+}
+
+// What cannot be read is known all the same: the store's word would not help.
+func TestAnOrderThatANewerCodeKeptIsNotLookedAt(t *testing.T) {
+	t.Parallel()
+	s, f, r := newReadingShop(t)
+	item := table.Item{Key: table.Key{Table: table.Orders, Partition: s.scope.Key("apple_1")}, Schema: 99, Data: []byte(`{}`)}
+	if err := s.tables.Commit(t.Context(), table.Inserted(item)); err != nil {
+		t.Fatal(err)
+	}
+	r.signed["proof"] = sold("1", gems)
+	f.store.put("proof", sold("1", gems))
+	if _, err := s.claim(ann, "proof"); err == nil || errors.Is(err, fault.Invalid) || f.looks != 0 {
+		t.Errorf("got %v after %d looks, want an error of ours and none", err, f.looks)
+	}
+}
+
+func TestEvidenceThatSaysNothingByItselfCostsNoReadOfOurBook(t *testing.T) {
+	t.Parallel()
+	s, f, _ := newReadingShop(t)
+	f.store.put("receipt", sold("1", gems))
+	s.tables.Fail = func(op memory.Op) (bool, error) {
+		if op.Method == "Get" && op.Touches(table.Orders) && f.looks == 0 {
+			t.Errorf("got a read of %v before the store was asked, want none", op.Keys)
+		}
+		return true, nil
+	}
+	s.granted(ann, "receipt")
+	s.tables.Fail = nil
+}
+
+// impatient is a clock that lets nobody wait.
+type impatient struct{ *stopped }
+
+func (impatient) Sleep(context.Context, time.Duration) error { return context.DeadlineExceeded }
+
+func TestATryForWhichThereIsNoTimeIsNotMade(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.Clock = impatient{s.clock}
+	s.store.put("proof", sold("1", gems))
+	tries := 0
+	s.tables.Fail = func(op memory.Op) (bool, error) {
+		if op.Method == "Commit" {
+			tries++
+			return false, &table.Conflict{}
+		}
+		return true, nil
+	}
+	_, err := s.claim(ann, "proof")
+	wantFault(t, err, fault.Unavailable, "busy")
+	if tries != 1 {
+		t.Errorf("tries: got %d, want one", tries)
+	}
+}
+
+// Some of a request's time is kept for writing down what the store says, however it is asked.
+func TestAStoreIsNotGivenAllOfTheTime(t *testing.T) {
+	t.Parallel()
+	s, f := newFollowedShop(t)
+	end := s.owned(f, "1").Until
+	s.at(end.Add(time.Hour))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	all, _ := ctx.Deadline()
+	asked := 0
+	within := func(ctx context.Context) {
+		asked++
+		if got, ok := ctx.Deadline(); !ok || !got.Equal(all.Add(-4*time.Second)) {
+			t.Errorf("question %d ends %v before the request does, want 4 s", asked, all.Sub(got))
+		}
+	}
+	s.Stores["apple"] = scripted{
+		followed: f,
+		read:     func() (purchase.Sale, bool, error) { return purchase.Sale{}, false, nil },
+		look: func(ctx context.Context) (purchase.News, error) {
+			within(ctx)
+			return of(sold("2", gems)), nil
+		},
+		hear: func(ctx context.Context) (purchase.News, error) {
+			within(ctx)
+			return of(sold("2", gems)), nil
+		},
+		follow: func(ctx context.Context) (purchase.News, bool, error) {
+			within(ctx)
+			return of(renewed("1", 1)), true, nil
+		},
+	}
+	if _, err := s.Claim(ctx, s.scope, ann, purchase.Proof{Store: "apple", Evidence: "proof"}); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.LookAgain(ctx, s.scope, "apple", "notice"); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Review(ctx, s.scope, "apple", 10); err != nil {
+		t.Error(err)
+	}
+	if asked != 3 {
+		t.Errorf("questions: got %d, want one each of a claim, a notice and a review", asked)
+	}
+}
+
+// Where our book names one customer and the sale's account another, neither may claim: we
+// cannot know who is right.
+func TestAClaimOnWhichTwoCustomersAreNamedIsNeithers(t *testing.T) {
+	t.Parallel()
+	s, f := newFollowedShop(t)
+	bens := renewed("bens", 0)
+	bens.Account = "bens-account"
+	f.offer("bens", of(bens))
+	s.granted(ben, "bens")
+	s.owned(f, "1")
+	next := renewed("1", 1)
+	next.Account = "bens-account"
+	f.offer("next", of(next))
+	was := s.orders()
+	for _, who := range []string{ann, ben} {
+		_, err := s.claim(who, "next")
+		wantFault(t, err, fault.Conflict, "owned_by_another_customer")
+	}
+	if got := s.orders(); len(got) != len(was) || s.source(ben, "1").OrderID != "" || s.source(ann, "1").OrderID != "apple_1-0" {
+		t.Errorf("got %d orders and %+v of ann's, want nothing changed", len(got), s.source(ann, "1"))
+	}
+}
+
+// What a line held while it was nobody's comes along by whatever way it finds its customer.
+func TestANoticeThatNamesALinesCustomerBringsWhatItHeldBefore(t *testing.T) {
+	t.Parallel()
+	s, f := newFollowedShop(t)
+	bound := sold("9", adFree)
+	bound.Account = "anns-account"
+	f.offer("bound", of(bound))
+	s.granted(ann, "bound")
+	s.told(renewed("1", 0))
+	s.told(refunded(renewed("1", 1), time.Hour, 0))
+	s.clock.move(65 * 24 * time.Hour)
+	named := renewed("1", 2)
+	named.Account = "anns-account"
+	s.told(named)
+	want := map[string]purchase.OrderState{"1-0": purchase.OrderGranted, "1-1": purchase.OrderRefunded, "1-2": purchase.OrderGranted}
+	for id, state := range want {
+		o := s.order(id)
+		if o.State != state || (o.Customer == s.customer(ann).Ref) != (state == purchase.OrderGranted) {
+			t.Errorf("order %s: got %s of %q, want %s", id, o.State, o.Customer, state)
+		}
+	}
+	if !s.allowed(ann, "premium") {
+		t.Error("got no access by a line that is the customer's")
+	}
+}
