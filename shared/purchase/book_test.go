@@ -250,3 +250,19 @@ func TestANoticeThatNamesALinesCustomerBringsWhatItHeldBefore(t *testing.T) {
 		t.Error("got no access by a line that is the customer's")
 	}
 }
+
+// What is never to be looked at is in nobody's way there.
+func TestALineThatIsNeverLookedAtIsNotInTheIndex(t *testing.T) {
+	t.Parallel()
+	s, f := newFollowedShop(t)
+	f.offer("once", of(sold("once", adFree)))
+	s.granted(ann, "once")
+	sale := s.owned(f, "1")
+	s.told(sold("nobodys", gems))
+	s.told(refunded(sale, time.Hour, 0)) // and what was in it leaves it
+	for _, item := range s.tables.Items(table.Purchases) {
+		if item.Index != nil {
+			t.Errorf("%s: got the entry %+v, want none", item.Key.Partition, item.Index)
+		}
+	}
+}
