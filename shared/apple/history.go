@@ -38,6 +38,21 @@ func (h *history) Name() string { return string(h.place.Environment) + "#" + h.p
 
 func (h *history) Keeps() time.Duration { return historyKeeps[h.place.Environment] }
 
+// waits is how long a notification is waited for whose certificates nobody has said
+// anything about: the authority answers within a day, or never, as of those that ended
+// before anybody here asked. What is behind it is not held up for ever.
+const waits = 3 * 24 * time.Hour
+
+// old says whether Apple first sent a notification before that.
+func (h *history) old(sent SentNotification) bool {
+	for _, attempt := range sent.Attempts {
+		if h.store.Verifier.config.Clock.Now().Sub(attempt.At) < waits {
+			return false
+		}
+	}
+	return len(sent.Attempts) > 0
+}
+
 func (h *history) Missed(ctx context.Context, from, to time.Time, page string) ([]notice.Hint, string, error) {
 	p, err := h.store.API.NotificationHistory(ctx, h.place, HistoryAsk{Start: from, End: to, OnlyFailures: true}, page)
 	if err != nil {
@@ -46,7 +61,7 @@ func (h *history) Missed(ctx context.Context, from, to time.Time, page string) (
 	var hints []notice.Hint
 	for _, sent := range p.Sent {
 		n, err := h.store.Verifier.Notification(ctx, sent.SignedPayload)
-		if errors.Is(err, fault.Unavailable) {
+		if errors.Is(err, fault.Unavailable) && !(errors.Is(err, ErrRevocation) && h.old(sent)) {
 			return nil, "", err // it is not passed over for what is wrong with us
 		}
 		if err != nil {

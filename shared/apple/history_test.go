@@ -134,6 +134,19 @@ func TestHistoryWaitsForWhatCannotBeVerifiedNow(t *testing.T) {
 	}
 }
 
+// What certificates that ended long ago have signed may never be known to be good, and is
+// not in the way of what came since for ever.
+func TestHistoryDoesNotWaitForEver(t *testing.T) {
+	w := newWorld(t, true, func(c *apple.Config) { c.Revocations = ignorant{} })
+	id := w.subscribe("", monthlySKU, month(1))
+	w.pages[""] = page(w, "", w.notify("DID_RENEW", id, nil))
+	w.set(signedAt.Add(4 * day))
+	hints, next, err := w.store.Histories(w.Log)[0].Missed(t.Context(), signedAt.Add(-day), signedAt, "")
+	if len(hints) != 0 || next != "" || err != nil {
+		t.Errorf("got %d hints, next %q, %v, want it passed over", len(hints), next, err)
+	}
+}
+
 func TestHistoryTellsALostPageFromAnOutage(t *testing.T) {
 	for name, c := range map[string]struct {
 		status int
