@@ -201,3 +201,17 @@ func TestAnOrdersTimesAreUTC(t *testing.T) {
 		t.Errorf("order (-want +got):\n%s", diff)
 	}
 }
+
+// A project's name begins behind a slash and nowhere else, whatever a router brings here.
+func TestAProjectsNameIsNoPartOfTheProviders(t *testing.T) {
+	w := newWorld(t)
+	for _, path := range []string{"/webhooks/dododefault", "/webhooks/dododefault/production", "/webhooks/dodo_default", "/webhooks/dodo%2Fdefault"} {
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/", strings.NewReader("pay_1"))
+		r.URL.Path = path
+		r.Header.Set("Webhook-Signature", genuine)
+		rw := httptest.NewRecorder()
+		if w.webhooks["dodo"].ServeHTTP(rw, r); rw.Code != 404 || len(w.notices.hints) != 0 {
+			t.Errorf("POST %s: got %d and %d messages, want 404 and none", path, rw.Code, len(w.notices.hints))
+		}
+	}
+}
