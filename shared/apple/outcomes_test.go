@@ -323,7 +323,7 @@ func outcomes() []outcome {
 			w.revoke(old, nil)
 			return old
 		}, want: with(active, until(month(2)), refundedOrder, told(event.PurchaseRefunded))},
-		{name: "REFUND", detail: "of the last renewal", happen: refund, want: with(active, gone(entitlement.Expired, purchase.ByCustomer), refundedOrder, told(event.PurchaseRefunded, event.PurchaseExpired))},
+		{name: "REFUND", detail: "of the last renewal", happen: refund, want: with(active, gone(entitlement.Expired, purchase.ByCustomer), refundedOrder, told(event.PurchaseRefunded))},
 		{name: "REFUND", detail: "of a consumable, all of it", happen: gemsRefunded(nil), want: with(gems(0, event.PurchaseRefunded), refundedOrder)},
 		{name: "REFUND", detail: "of a consumable, 40 per cent", happen: gemsRefunded(facts{"revocationType": "REFUND_PRORATED", "revocationPercentage": 40_000}), want: gems(300, event.PurchaseRefunded)},
 		{name: "REFUND", detail: "of a subscription in part", happen: func(w *world) string {

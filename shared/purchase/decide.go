@@ -61,6 +61,9 @@ func (b *Book) decide(was state, news News, claimed bool, now time.Time) (decisi
 	is.line.Owner = owner
 	for i := range is.entries {
 		if e := &is.entries[i]; owner != "" && e.is.State == OrderUnclaimed {
+			if !e.listed && e.is.Replaced {
+				continue // it would give nothing
+			}
 			if !e.listed {
 				// Money was taken for something that our catalog forgot: ours to mend, not the
 				// customer's to lose.

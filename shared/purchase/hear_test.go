@@ -210,3 +210,44 @@ func TestALineKeepsTheLatestTerms(t *testing.T) {
 		}
 	}
 }
+
+// Of two standings of one instant, heard in either order, the one that promises less counts.
+func TestOfTwoStandingsOfOneInstantTheLesserCounts(t *testing.T) {
+	t.Parallel()
+	at := noon.AddDate(0, 0, 1)
+	on := purchase.Standing{AsOf: at, WillRenew: true}
+	retrying := purchase.Standing{AsOf: at, WillRenew: true, Retrying: true}
+	grace := purchase.Standing{AsOf: at, WillRenew: true, Retrying: true, GraceUntil: noon.AddDate(0, 2, 0)}
+	for name, c := range map[string]struct{ counts, not purchase.Standing }{
+		"one that does not renew":     {purchase.Standing{AsOf: at}, on},
+		"one that is retried":         {retrying, on},
+		"the shorter grace":           {retrying, grace},
+		"the one of the greater name": {purchase.Standing{AsOf: at, WillRenew: true, Next: yearly}, on},
+	} {
+		for _, both := range [][]purchase.Standing{{c.counts, c.not}, {c.not, c.counts}} {
+			s, f := newFollowedShop(t)
+			s.owned(f, "1")
+			sale := sold("1", premium)
+			for n, standing := range both {
+				s.stands(standing, later(sale, time.Duration(n)*time.Second))
+			}
+			if got := s.line("1").Standing; got != c.counts {
+				t.Errorf("%s: got %+v, want %+v", name, got, c.counts)
+			}
+		}
+	}
+}
+
+// What the catalog no longer has, and another took the place of, keeps nobody from that.
+func TestAReplacedSaleThatTheCatalogForgotBlocksNothing(t *testing.T) {
+	t.Parallel()
+	s, f := newFollowedShop(t)
+	old := renamed(renewed("line", 0), "com.example.forgotten")
+	old.State = purchase.Replaced
+	s.told(old)
+	f.offer("new", of(renewed("line", 1)))
+	s.granted(ann, "new")
+	if got := s.order("line-0").State; got != purchase.OrderUnclaimed {
+		t.Errorf("the forgotten one: got %s, want it left unclaimed", got)
+	}
+}

@@ -95,10 +95,25 @@ func further(a, b time.Time) int {
 
 // stand takes over a standing, unless it is older than what is known.
 func (r Record) stand(s Standing) Record {
-	if s.AsOf.After(r.Standing.AsOf) {
+	if s.newer(r.Standing) {
 		r.Standing = s
 	}
 	return r
+}
+
+// newer says whether a standing counts and not the other. Of two of one instant the one
+// that promises less does, and then any, for one of them must.
+func (s Standing) newer(o Standing) bool {
+	yes := func(b bool) int {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(
+		s.AsOf.Compare(o.AsOf), yes(o.WillRenew)-yes(s.WillRenew), yes(s.Retrying)-yes(o.Retrying), o.GraceUntil.Compare(s.GraceUntil),
+		cmp.Compare(s.Next, o.Next), cmp.Compare(s.Reason, o.Reason), cmp.Compare(s.PriceIncrease, o.PriceIncrease),
+	) > 0
 }
 
 // first is the term that counts: the latest that is paid and gave way to no other, else
@@ -175,7 +190,9 @@ func (r Record) source(now time.Time) entitlement.Source {
 func (r Record) over(now time.Time) bool {
 	s, told := r.standing()
 	t, end := r.first(), r.until()
-	return t.State == Paid && t.Renewing && !end.After(now) && told && !s.AsOf.Before(end) && !s.WillRenew && !s.Retrying
+	// Where a later one was refunded, that was its end and was told of.
+	latest := len(r.Terms) > 0 && r.Terms[0].Order == t.Order
+	return latest && t.State == Paid && t.Renewing && !end.After(now) && told && !s.AsOf.Before(end) && !s.WillRenew && !s.Retrying
 }
 
 // How a line is reviewed where the store has no word.
