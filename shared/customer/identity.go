@@ -116,7 +116,8 @@ func (i Identity) mark(ctx context.Context, store string, scope table.Scope, id 
 // Made says whether a store's name for a customer is one that StoreIDs made, of whomever:
 // it names that customer and nobody else, even one who was never here.
 func (i Identity) Made(ctx context.Context, scope table.Scope, store, value string) (bool, error) {
-	length, id := appleMark, []byte(nil)
+	var id []byte
+	length := appleMark
 	switch store {
 	case "apple":
 		if !derived.MatchString(value) {
