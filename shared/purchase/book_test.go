@@ -266,3 +266,43 @@ func TestALineThatIsNeverLookedAtIsNotInTheIndex(t *testing.T) {
 		}
 	}
 }
+
+// A store that cannot be asked said nothing, whatever it gave besides.
+func TestAStoreThatCannotBeAskedSaysNothing(t *testing.T) {
+	t.Parallel()
+	s, f := newFollowedShop(t)
+	end := s.owned(f, "1").Until
+	s.at(end.Add(time.Hour))
+	s.Stores["apple"] = scripted{followed: f, follow: func(context.Context) (purchase.News, bool, error) {
+		return of(renewed("1", 1)), false, nil
+	}}
+	s.reviewed(10, s.clock.Now().Add(24*time.Hour))
+	if got := s.source(ann, "1"); got.OrderID != "apple_1-0" {
+		t.Errorf("source: got %+v, want the first month", got)
+	}
+}
+
+func TestAnUnknownLineIsAskedAboutOnceMoreOnItsLastDay(t *testing.T) {
+	t.Parallel()
+	s, f := newFollowedShop(t)
+	end := s.owned(f, "1").Until
+	last := end.Add(61 * 24 * time.Hour)
+	s.at(last.Add(-time.Hour))
+	s.reviewed(10, last)
+	s.at(last)
+	s.reviewed(10, time.Time{})
+	f.wantAsked(t, 2)
+}
+
+// Whoever had news meanwhile knows when to ask again; the review does not, so it is due.
+func TestAReviewThatWasOvertakenIsDueAtOnce(t *testing.T) {
+	t.Parallel()
+	s, f := newFollowedShop(t)
+	end := s.owned(f, "1").Until
+	s.at(end.Add(time.Hour))
+	f.silent = outage
+	s.Stores["apple"] = hooked{f, func() { s.told(renewed("1", 1)) }}
+	s.reviewed(10, s.clock.Now())
+	s.reviewed(10, renewed("1", 1).Until.Add(time.Hour))
+	f.wantAsked(t, 1)
+}
