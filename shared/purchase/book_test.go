@@ -10,6 +10,7 @@ import (
 	"grantline/shared/memory"
 	"grantline/shared/purchase"
 	"grantline/shared/table"
+	"grantline/shared/wallet"
 )
 
 // scripted is a store each of whose answers a test gives.
@@ -305,4 +306,89 @@ func TestAReviewThatWasOvertakenIsDueAtOnce(t *testing.T) {
 	s.reviewed(10, s.clock.Now())
 	s.reviewed(10, renewed("1", 1).Until.Add(time.Hour))
 	f.wantAsked(t, 1)
+}
+
+func TestNewsOfTwoStoresAreABugOfTheStore(t *testing.T) {
+	t.Parallel()
+	s, f := newFollowedShop(t)
+	other := sold("1-b", "gems_100")
+	other.Store, other.Line = "play", "1"
+	f.offer("proof", of(sold("1", gems), other))
+	if _, err := s.claim(ann, "proof"); err == nil || errors.Is(err, fault.Invalid) {
+		t.Errorf("got %v, want an error of ours", err)
+	}
+	s.empty()
+}
+
+// What is pending may yet cost something else, so an answer names no price of it.
+func TestAPendingOrderSaysOnlyWhatItIsOf(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.store.put("proof", pending(sold("1", gems)))
+	got, err := s.claim(ann, "proof")
+	want := purchase.Order{ID: "apple_1", Kind: purchase.OrderKind, Store: "apple", SKU: gems, State: purchase.OrderPending}
+	if err != nil || got.Order != want {
+		t.Errorf("got %+v, %v, want %+v", got.Order, err, want)
+	}
+}
+
+// The index is sorted as text, so that every entry is of one zone.
+func TestTheIndexIsOfOneZone(t *testing.T) {
+	t.Parallel()
+	s, f := newFollowedShop(t)
+	sale := renewed("1", 0)
+	sale.Until = sale.Until.In(time.FixedZone("", 9*60*60))
+	f.offer("1", of(sale))
+	s.granted(ann, "1")
+	item := s.tables.Items(table.Purchases)[0]
+	if want := "2026-04-10T13:00:00Z#1"; item.Index == nil || item.Index.Sort != want {
+		t.Errorf("index: got %+v, want %s", item.Index, want)
+	}
+}
+
+func TestANoticeThatNobodyCanReadIsLetGo(t *testing.T) {
+	t.Parallel()
+	s, f := newFollowedShop(t)
+	for _, kind := range []error{fault.Malformed, fault.Invalid, fault.Unavailable} {
+		s.Stores["apple"] = scripted{followed: f, hear: func(context.Context) (purchase.News, error) {
+			return purchase.News{}, fault.New(kind, "invalid_notice", "It cannot be read.")
+		}}
+		applied, err := s.LookAgain(t.Context(), s.scope, "apple", "notice")
+		if again := errors.Is(kind, fault.Unavailable); applied || (err != nil) != again {
+			t.Errorf("%v: got %t, %v, want it let go unless it is an outage", kind, applied, err)
+		}
+	}
+	s.empty()
+}
+
+func TestNoLessThanNothingIsReportedSpent(t *testing.T) {
+	t.Parallel()
+	s, f := newFollowedShop(t)
+	f.offer("proof", of(sold("1", gems)))
+	s.granted(ann, "proof")
+	c := s.customer(ann)
+	c.SetWallet("gems", wallet.Wallet{Lots: []wallet.Lot{{OrderID: "apple_1", Kind: wallet.Paid, Granted: 200, Remaining: 150}}})
+	writes, err := c.Writes()
+	if err == nil {
+		err = s.tables.Commit(t.Context(), writes...)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.tell(purchase.News{Sales: []purchase.Sale{sold("1", gems)}, Usage: true}); err != nil {
+		t.Fatal(err)
+	}
+	if want := (purchase.Usage{Delivered: true, Spendable: true}); len(f.reported) != 1 || f.reported[0] != want {
+		t.Errorf("reports: got %+v, want %+v", f.reported, want)
+	}
+}
+
+func TestANoticeIsOfItsScope(t *testing.T) {
+	t.Parallel()
+	s, _ := newFollowedShop(t)
+	s.scope.Environment = "sandbox"
+	s.told(sold("1", gems))
+	if got := s.order("1").State; got != purchase.OrderUnclaimed {
+		t.Errorf("order: got %s, want unclaimed", got)
+	}
 }
