@@ -25,7 +25,7 @@ func OpenApple(r *setting.Reader, tables table.Tables, now clock.Clock, log *slo
 		return nil
 	}
 	appID, err := strconv.ParseInt(r.Text("APPLE_APP_ID", "the app's Apple id, a number"), 10, 64)
-	if err != nil {
+	if err != nil || appID <= 0 {
 		r.Refuse("APPLE_APP_ID", "the app's Apple id, a number")
 		return nil
 	}
