@@ -139,7 +139,10 @@ var readTwoWays = []asn1.ObjectIdentifier{
 	{2, 16, 840, 1, 113730, 1, 1}, // netscape-cert-type
 }
 
-var oidAuthorityKey = asn1.ObjectIdentifier{2, 5, 29, 35}
+var (
+	oidAuthorityKey = asn1.ObjectIdentifier{2, 5, 29, 35}
+	oidConstraints  = asn1.ObjectIdentifier{2, 5, 29, 19}
+)
 
 // readsOneWay says that an authority's certificate means the same to OpenSSL and to
 // crypto/x509.
@@ -150,11 +153,19 @@ func readsOneWay(c *x509.Certificate) bool {
 		}
 	}
 	for _, e := range c.Extensions {
-		if e.Id.Equal(oidAuthorityKey) && !keyAlone(e.Value) {
+		if e.Id.Equal(oidAuthorityKey) && !keyAlone(e.Value) || e.Id.Equal(oidConstraints) && !constraintsAlone(e.Value) {
 			return false
 		}
 	}
 	return true
+}
+
+// constraintsAlone says that basic constraints (RFC 5280, 4.2.1.9) are what they may be and
+// nothing more: crypto/x509 steps over what stands behind.
+func constraintsAlone(constraints cryptobyte.String) bool {
+	var parts cryptobyte.String
+	return constraints.ReadASN1(&parts, tags.SEQUENCE) && constraints.Empty() &&
+		parts.SkipOptionalASN1(tags.BOOLEAN) && parts.SkipOptionalASN1(tags.INTEGER) && parts.Empty()
 }
 
 // keyAlone says that an authority key identifier (RFC 5280, 4.2.1.1) is the key's and

@@ -63,6 +63,7 @@ func spoiledCertificates(t *testing.T) []spoiled {
 		{"intermediate's key usage has no bits", extended([]byte{3, 1, 0}, 2, 5, 29, 15), apple.ErrChain},
 		{"intermediate's key usage is zero", extended([]byte{3, 2, 0, 0}, 2, 5, 29, 15), apple.ErrChain},
 		{"intermediate has no key usage", changed(intermediate, func(c *x509.Certificate) { c.KeyUsage = 0 }), apple.ErrChain},
+		{"intermediate's constraints have more behind them", extended([]byte{0x30, 6, 1, 1, 0xff, 0x82, 1, 0}, 2, 5, 29, 19), apple.ErrChain},
 		{"intermediate has another name of no kind", extended([]byte{0x30, 2, 0x8b, 0}, 2, 5, 29, 17), apple.ErrChain},
 		{"intermediate has addresses", extended([]byte{5, 0}, 1, 3, 6, 1, 5, 5, 7, 1, 7), apple.ErrChain},
 		{"intermediate has systems", extended([]byte{5, 0}, 1, 3, 6, 1, 5, 5, 7, 1, 8), apple.ErrChain},
