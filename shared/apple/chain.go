@@ -91,7 +91,7 @@ func check(anchors []anchor, x5c []string, at time.Time) (*chain, error) {
 		return nil, refused(ErrChain)
 	}
 	// An issuer has to be the bytes of the subject above, so subjects are enough.
-	if !wholeName(leaf.RawSubject) || !wholeName(intermediate.RawSubject) {
+	if !wholeName(leaf.RawSubject) || !wholeName(intermediate.RawSubject) || !wholeExtensions(leaf) || !wholeExtensions(intermediate) {
 		return nil, unreadable(ErrCertificate)
 	}
 	if !marked(leaf, oidLeaf) || !marked(intermediate, oidIntermediate) {
@@ -154,6 +154,33 @@ func readsOneWay(c *x509.Certificate) bool {
 	}
 	for _, e := range c.Extensions {
 		if e.Id.Equal(oidAuthorityKey) && !keyAlone(e.Value) || e.Id.Equal(oidConstraints) && !constraintsAlone(e.Value) {
+			return false
+		}
+	}
+	return true
+}
+
+// wholeExtensions says that each extension of a certificate (RFC 5280, 4.1) is its name,
+// whether it is critical and its value, and nothing more, which crypto/x509 steps over.
+func wholeExtensions(c *x509.Certificate) bool {
+	var tbs, list, extensions, extension cryptobyte.String
+	certificate := cryptobyte.String(c.RawTBSCertificate)
+	if !certificate.ReadASN1(&tbs, tags.SEQUENCE) {
+		return false
+	}
+	explicit := tags.Tag(3).ContextSpecific().Constructed()
+	for !tbs.PeekASN1Tag(explicit) {
+		var tag tags.Tag
+		if !tbs.ReadAnyASN1Element(&list, &tag) {
+			return false // there are none
+		}
+	}
+	if !tbs.ReadASN1(&list, explicit) || !tbs.Empty() || !list.ReadASN1(&extensions, tags.SEQUENCE) || !list.Empty() {
+		return false
+	}
+	for !extensions.Empty() {
+		if !extensions.ReadASN1(&extension, tags.SEQUENCE) || !extension.SkipASN1(tags.OBJECT_IDENTIFIER) ||
+			!extension.SkipOptionalASN1(tags.BOOLEAN) || !extension.SkipASN1(tags.OCTET_STRING) || !extension.Empty() {
 			return false
 		}
 	}

@@ -1,7 +1,10 @@
 package apple_test
 
 import (
+	"crypto"
+	"crypto/rand"
 	"crypto/sha256"
+	"crypto/sha512"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -218,5 +221,37 @@ func TestBoundsHoldInTheCommerceOfARenewalToo(t *testing.T) {
 		if _, err := v.RenewalInfo(t.Context(), a.sign(swap(t, fullRenewal, c.old, c.new))); !errors.Is(err, apple.ErrClaims) {
 			t.Errorf("%s: error %v, want %q", c.new, err, apple.ErrClaims)
 		}
+	}
+}
+
+// A certificate of the genuine authority, whose marker has an empty value and Apple's NULL
+// behind it: OpenSSL cannot read that, and crypto/x509 steps over it.
+func TestExtensionWithMoreBehindItsValueIsRefused(t *testing.T) {
+	a := genuine(t)
+	var outer struct {
+		Signed    asn1.RawValue
+		Algorithm pkix.AlgorithmIdentifier
+		Signature asn1.BitString
+	}
+	if _, err := asn1.Unmarshal(a.certs[leaf].Raw, &outer); err != nil {
+		t.Fatal(err)
+	}
+	signed := []byte(strings.Replace(string(outer.Signed.FullBytes), "\x04\x02\x05\x00", "\x04\x00\x05\x00", 1))
+	if string(signed) == string(outer.Signed.FullBytes) {
+		t.Fatal("the marker was not found")
+	}
+	digest := sha512.Sum384(signed)
+	signature, err := a.keys[intermediate].Sign(rand.Reader, digest[:], crypto.SHA384)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outer.Signed = asn1.RawValue{FullBytes: signed}
+	outer.Signature = asn1.BitString{Bytes: signature, BitLength: 8 * len(signature)}
+	x5c := make([]string, 3)
+	for i, der := range [][]byte{encoded(t, outer), a.certs[intermediate].Raw, a.certs[root].Raw} {
+		x5c[i] = base64.StdEncoding.EncodeToString(der)
+	}
+	if err := apple.CheckChain([]*x509.Certificate{a.certs[root]}, x5c, signedAt); !errors.Is(err, apple.ErrCertificate) {
+		t.Errorf("error %v, want %q", err, apple.ErrCertificate)
 	}
 }
