@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -25,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"grantline/infra/local/process"
+	"grantline/infra/local/server"
 	"grantline/infra/local/tools"
 	"grantline/shared/aws/dynamo"
 	"grantline/shared/aws/queue"
@@ -51,64 +50,16 @@ func elasticMQ(tb testing.TB) aws.Config {
 	}
 	starter := process.NewStarter()
 	tb.Cleanup(starter.Close)
-	folder := tb.TempDir()
-	for range 3 { // the port may be taken between its choice and its use
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			tb.Fatal(err)
-		}
-		port := listener.Addr().(*net.TCPAddr).Port
-		listener.Close()
-		file := filepath.Join(folder, "elasticmq.conf")
-		if err := os.WriteFile(file, fmt.Appendf(nil, `include classpath("application.conf")
-node-address { protocol = http, host = "127.0.0.1", port = %[1]d, context-path = "" }
-rest-sqs { enabled = true, bind-port = %[1]d, bind-hostname = "127.0.0.1", sqs-limits = strict }
-rest-stats { enabled = false }
-queues { }
-`, port), 0o600); err != nil {
-			tb.Fatal(err)
-		}
-		server := tools.ElasticMQ.Command(dir, []string{"config.file=" + file, "java.io.tmpdir=" + folder}, nil)
-		server.Dir = folder
-		if err := starter.Start(server); err != nil {
-			tb.Fatal(err)
-		}
-		exited := make(chan struct{})
-		go func() {
-			_ = server.Wait()
-			close(exited)
-		}()
-		endpoint := "http://127.0.0.1:" + strconv.Itoa(port)
-		answers := make(chan struct{})
-		waiting, cancel := context.WithTimeout(tb.Context(), 3*time.Minute)
-		go func() {
-			for waiting.Err() == nil {
-				if answer, err := http.Get(endpoint + "/health"); err == nil {
-					answer.Body.Close()
-					close(answers)
-					return
-				}
-				time.Sleep(50 * time.Millisecond)
-			}
-		}()
-		select {
-		case <-answers:
-			cancel()
-			tb.Cleanup(func() {
-				_ = server.Process.Kill()
-				<-exited
-			})
-			return local.Config(endpoint)
-		case <-exited:
-			cancel()
-		case <-waiting.Done():
-			cancel()
-			_ = server.Process.Kill()
-			<-exited
-		}
+	queues, err := server.ElasticMQ(tb.Context(), server.Options{Tools: dir, Folder: tb.TempDir(), Starter: starter})
+	if err != nil {
+		tb.Fatal(err)
 	}
-	tb.Fatal("ElasticMQ does not start")
-	return aws.Config{}
+	tb.Cleanup(func() {
+		if err := queues.Stop(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return local.Config(queues.URL())
 }
 
 // counted counts the requests of a client of SQS.
@@ -171,7 +122,9 @@ func (m *minute) empty() {
 			m.Fatal(err)
 		}
 	}
-	m.url = *made.QueueUrl
+	if m.url = aws.ToString(made.QueueUrl); m.url == "" {
+		m.Fatalf("the queue %s: got no address, want one", name)
+	}
 	client := func(context.Context) (queue.API, error) { return m.sqs, nil }
 	m.fanout.Lines = []billing.Line{{
 		GatewayName: billing.GatewayName{Scope: table.Default, Gateway: "toss"}, Lane: "toss",

@@ -9,17 +9,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"strconv"
 	"syscall"
 	"time"
 
 	"grantline/infra/local/process"
+	"grantline/infra/local/server"
 	"grantline/infra/local/tools"
 )
 
@@ -45,7 +43,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args []string) error {
+func run(ctx context.Context, args []string) (err error) {
 	dir, err := filepath.Abs(".tools")
 	if err != nil {
 		return err
@@ -65,65 +63,23 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
-	endpoint, end, err := dynamoDB(ctx, dir, folder)
+	starter := process.NewStarter()
+	defer starter.Close()
+	tables, err := server.DynamoDBLocal(ctx, server.Options{Tools: dir, Folder: folder, Starter: starter})
 	if err != nil {
 		return err
 	}
-	defer end()
+	defer func() { err = errors.Join(err, tables.Stop()) }()
 	command := exec.CommandContext(ctx, args[0], args[1:]...)
-	command.Env = append(os.Environ(), "DYNAMODB_ENDPOINT="+endpoint)
+	command.Env = append(os.Environ(), "DYNAMODB_ENDPOINT="+tables.URL())
 	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
 	command.WaitDelay = time.Minute
-	return command.Run()
-}
-
-// dynamoDB starts DynamoDB Local on a free port and waits until it answers.
-func dynamoDB(ctx context.Context, dir, folder string) (endpoint string, end func(), err error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", nil, err
+	err = command.Run()
+	select {
+	case <-tables.Ended(): // which explains what the command says of it
+		fmt.Fprintf(os.Stderr, "services: %s ended before the command did: %s\n", tables.Name(), tables.LastWords())
+	default:
 	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	if err := listener.Close(); err != nil {
-		return "", nil, err
-	}
-	server := tools.DynamoDBLocal.Command(dir, []string{"java.io.tmpdir=" + folder},
-		[]string{"-inMemory", "-sharedDb", "-disableTelemetry", "-port", strconv.Itoa(port)})
-	server.Dir = folder
-	server.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C reaches us, and we end it
-	if err := process.NewStarter().Start(server); err != nil {
-		return "", nil, err
-	}
-	exited := make(chan struct{})
-	go func() {
-		_ = server.Wait()
-		close(exited)
-	}()
-	end = func() {
-		_ = server.Process.Kill()
-		<-exited
-	}
-	endpoint = "http://127.0.0.1:" + strconv.Itoa(port)
-	for waited := 0; waited < 1800; waited++ {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint, nil)
-		if err != nil {
-			end()
-			return "", nil, err
-		}
-		if answer, err := http.DefaultClient.Do(request); err == nil {
-			_ = answer.Body.Close()
-			return endpoint, end, nil
-		}
-		select {
-		case <-exited:
-			return "", nil, errors.New("services: DynamoDB Local ended at its start")
-		case <-ctx.Done():
-			end()
-			return "", nil, ctx.Err()
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-	end()
-	return "", nil, errors.New("services: DynamoDB Local does not answer")
+	return err
 }

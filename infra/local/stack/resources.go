@@ -7,9 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
@@ -22,8 +19,8 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"grantline/infra/local/queues"
+	"grantline/infra/local/server"
 	"grantline/infra/local/template"
-	"grantline/infra/local/tools"
 )
 
 // accessKey stands for credentials, which the local servers do not check. Letters and digits
@@ -41,15 +38,11 @@ func awsConfig() aws.Config {
 func (s *Stack) startTables(ctx context.Context) error {
 	endpoint, own := s.options.Outside("AWS_ENDPOINT_URL_DYNAMODB")
 	if !own || endpoint == "" {
-		one, err := s.startServer(ctx, tools.DynamoDBLocal, func(port int) (*exec.Cmd, error) {
-			return tools.DynamoDBLocal.Command(s.absoluteTools(), []string{"java.io.tmpdir=" + s.folder},
-				[]string{"-inMemory", "-sharedDb", "-disableTelemetry", "-port", strconv.Itoa(port)}), nil
-		})
+		one, err := s.startServer(ctx, server.DynamoDBLocal)
 		if err != nil {
 			return err
 		}
-		s.keep(one)
-		endpoint = one.url
+		endpoint = one.URL()
 	}
 	client := dynamodb.NewFromConfig(awsConfig(), func(o *dynamodb.Options) { o.BaseEndpoint = &endpoint })
 	for _, table := range s.template.Tables {
@@ -133,12 +126,11 @@ func projection(i template.Index) *dynamotypes.Projection {
 func (s *Stack) startQueues(ctx context.Context) error {
 	endpoint, own := s.options.Outside("AWS_ENDPOINT_URL_SQS")
 	if !own || endpoint == "" {
-		one, err := s.startServer(ctx, tools.ElasticMQ, s.elasticMQ)
+		one, err := s.startServer(ctx, server.ElasticMQ)
 		if err != nil {
 			return err
 		}
-		s.keep(one)
-		endpoint = one.url
+		endpoint = one.URL()
 	}
 	s.sqs = endpoint
 	client := sqs.NewFromConfig(awsConfig(), func(o *sqs.Options) { o.BaseEndpoint = &endpoint })
@@ -182,22 +174,6 @@ func (s *Stack) startQueues(ctx context.Context) error {
 	return nil
 }
 
-// elasticMQ is the command for ElasticMQ, with a configuration of its own.
-func (s *Stack) elasticMQ(port int) (*exec.Cmd, error) {
-	name := filepath.Join(s.folder, "elasticmq.conf")
-	text := fmt.Sprintf(`include classpath("application.conf")
-node-address { protocol = http, host = "127.0.0.1", port = %[1]d, context-path = "" }
-rest-sqs { enabled = true, bind-port = %[1]d, bind-hostname = "127.0.0.1", sqs-limits = strict }
-rest-stats { enabled = false }
-aws { region = %[2]s, accountId = %[3]s }
-queues { }
-`, port, template.Region, template.Account)
-	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-		return nil, fmt.Errorf("stack: %w", err)
-	}
-	return tools.ElasticMQ.Command(s.absoluteTools(), []string{"config.file=" + name, "java.io.tmpdir=" + s.folder}, nil), nil
-}
-
 func createQueue(ctx context.Context, client *sqs.Client, t *template.Template, q template.Queue) (string, error) {
 	attributes := map[string]string{
 		string(sqstypes.QueueAttributeNameVisibilityTimeout): strconv.Itoa(int(queues.Hidden / time.Second)),
@@ -215,22 +191,11 @@ func createQueue(ctx context.Context, client *sqs.Client, t *template.Template, 
 	if err != nil {
 		return "", err
 	}
-	return *out.QueueUrl, nil
+	address := aws.ToString(out.QueueUrl)
+	if address == "" { // whoever answers so is no queue service
+		return "", errors.New("it was created without an address")
+	}
+	return address, nil
 }
 
 func (s *Stack) queueURL(id string) string { return s.urls[id] }
-
-// keep notes a server for Close; tables and queues start side by side.
-func (s *Stack) keep(one *server) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.servers = append(s.servers, one)
-}
-
-// absoluteTools is where the jars are, seen from any folder.
-func (s *Stack) absoluteTools() string {
-	if absolute, err := filepath.Abs(s.options.Tools); err == nil {
-		return absolute
-	}
-	return s.options.Tools
-}

@@ -29,6 +29,7 @@ import (
 	"grantline/infra/local/outbox"
 	"grantline/infra/local/process"
 	"grantline/infra/local/queues"
+	"grantline/infra/local/server"
 	"grantline/infra/local/template"
 	"grantline/infra/local/tools"
 	"grantline/infra/sim"
@@ -79,7 +80,7 @@ type Stack struct {
 	group    sync.WaitGroup
 	died     chan error // holds one: a server that the stack cannot do without
 	starter  *process.Starter
-	servers  []*server
+	servers  []*server.Server
 	api      *http.Server
 	listener net.Listener
 	proxy    *http.Server
@@ -206,25 +207,18 @@ func (s *Stack) prepare(ctx context.Context) error {
 	if err := tools.Fetch(ctx, s.options.Tools, s.options.Out); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	parts := []func(context.Context) error{s.build, s.startTables, s.startQueues}
-	failures := make([]error, len(parts))
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	var group sync.WaitGroup
-	for i, part := range parts {
+	for _, part := range []func(context.Context) error{s.build, s.startTables, s.startQueues} {
 		group.Go(func() {
-			if failures[i] = part(ctx); failures[i] != nil {
-				cancel() // the others need not finish
+			if err := part(ctx); err != nil {
+				cancel(err) // the others need not finish, and what they then say is no reason
 			}
 		})
 	}
 	group.Wait()
-	for _, err := range failures {
-		if err != nil && !errors.Is(err, context.Canceled) {
-			return err
-		}
-	}
-	return errors.Join(failures...)
+	return context.Cause(ctx)
 }
 
 // runFunctions starts the Runtime API; processes start with the first events.
@@ -368,9 +362,9 @@ func (s *Stack) close() error {
 	if s.lambda != nil {
 		failures = append(failures, s.lambda.Close())
 	}
-	for _, server := range []*http.Server{s.api, s.proxy} {
-		if server != nil {
-			failures = append(failures, server.Close())
+	for _, one := range []*http.Server{s.api, s.proxy} {
+		if one != nil {
+			failures = append(failures, one.Close())
 		}
 	}
 	if s.api == nil && s.listener != nil {
@@ -380,8 +374,8 @@ func (s *Stack) close() error {
 	if s.sim != nil {
 		failures = append(failures, s.sim.Close())
 	}
-	for _, server := range s.servers {
-		failures = append(failures, server.stop())
+	for _, one := range s.servers {
+		failures = append(failures, one.Stop())
 	}
 	s.starter.Close()
 	if s.journal != nil {
