@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"grantline/infra/local/server"
 	"grantline/infra/sim"
 	"grantline/infra/sim/appsintoss"
 	"grantline/infra/sim/stage"
@@ -438,19 +440,24 @@ func TestUnkindIsSetForAll(t *testing.T) {
 }
 
 func TestEndOfContextStopsAllAndFreesThePort(t *testing.T) {
-	ctx, stop := context.WithCancel(t.Context())
-	server, err := sim.Start(ctx, sim.Options{})
+	port, err := server.Port(t.Context()) // the kernel gives it to nobody else once it is free
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := strings.TrimPrefix(server.URL(), "http://")
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	s, err := sim.Start(ctx, sim.Options{Addr: fmt.Sprintf("127.0.0.1:%d", port)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := strings.TrimPrefix(s.URL(), "http://")
 	silent, err := net.Dial("tcp", address) // says nothing, and must not hold anything up
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer silent.Close()
 	stop()
-	if err := server.Close(); err != nil {
+	if err := s.Close(); err != nil {
 		t.Errorf("close: got %v, want nil", err)
 	}
 	listener, err := net.Listen("tcp", address)
@@ -458,7 +465,7 @@ func TestEndOfContextStopsAllAndFreesThePort(t *testing.T) {
 		t.Fatalf("after the end: got %v, want the port to be free", err)
 	}
 	listener.Close()
-	if _, err := os.Stat(server.Env()["APPS_IN_TOSS_KEY"]); !os.IsNotExist(err) {
+	if _, err := os.Stat(s.Env()["APPS_IN_TOSS_KEY"]); !os.IsNotExist(err) {
 		t.Errorf("after the end: got the key's file (%v), want it gone", err)
 	}
 }

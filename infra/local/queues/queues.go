@@ -125,6 +125,9 @@ func (s *Service) poll(ctx context.Context, q Queue, source Source) {
 			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
 			MessageAttributeNames:       []string{"All"},
 		})
+		if err == nil {
+			err = identified(out.Messages)
+		}
 		if err != nil || len(out.Messages) == 0 {
 			<-slots
 			if ctx.Err() != nil {
@@ -148,6 +151,17 @@ func (s *Service) poll(ctx context.Context, q Queue, source Source) {
 			s.mu.Unlock()
 		})
 	}
+}
+
+// identified is an error unless each message has an id. SQS gives one always; who does not is
+// no SQS.
+func identified(messages []types.Message) error {
+	for _, m := range messages {
+		if aws.ToString(m.MessageId) == "" {
+			return errors.New("queues: a message came without an id")
+		}
+	}
+	return nil
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -197,7 +211,11 @@ func (s *Service) deliver(ctx context.Context, q Queue, source Source, messages 
 			failed = all(messages)
 		} else {
 			for _, f := range out.Failed {
-				i, _ := strconv.Atoi(aws.ToString(f.Id))
+				i, err := strconv.Atoi(aws.ToString(f.Id))
+				if err != nil || i < 0 || i >= len(messages) {
+					s.Failed(q.Name, errors.New("queues: a message that nobody asked to delete was not deleted"))
+					continue
+				}
 				failed[*messages[i].MessageId] = true
 			}
 		}
@@ -400,6 +418,9 @@ func (s *Service) Redrive(ctx context.Context, name string) (int, error) {
 			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
 			MessageAttributeNames:       []string{"All"},
 		})
+		if err == nil {
+			err = identified(out.Messages)
+		}
 		if err != nil {
 			return moved, fmt.Errorf("queues: redrive: %w", err)
 		}

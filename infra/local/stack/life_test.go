@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"grantline/infra/local/server"
 	"grantline/infra/local/stack"
 )
 
@@ -140,15 +141,12 @@ func processesOf(t *testing.T, folder string) []string {
 func TestAStartThatIsGivenUpWasNeverUpAndLeavesNothing(t *testing.T) {
 	needJava(t)
 	t.Setenv("TMPDIR", t.TempDir())
-	port, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	port, err := server.Port(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := options()
-	o.Port = port.Addr().(*net.TCPAddr).Port
-	if err := port.Close(); err != nil {
-		t.Fatal(err)
-	}
+	o.Port = port
 	ctx, giveUp := context.WithCancel(t.Context())
 	defer giveUp()
 	address := fmt.Sprintf("http://127.0.0.1:%d", o.Port)
