@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"time"
 
@@ -45,6 +46,8 @@ type Claimed struct {
 	Customer *customer.Customer
 
 	checkAt time.Time // as the line's
+	line    table.Key
+	owes    bool // the store is to be told of what was granted
 }
 
 // answerMargin is what is kept of a claim's time for writing down what the store said.
@@ -86,17 +89,33 @@ func (b *Book) Claim(ctx context.Context, scope table.Scope, customerID string, 
 	}
 	looking, cancel := clock.LeaveRoom(ctx, answerMargin)
 	news, err := store.Look(looking, p)
+	if err == nil {
+		news, err = b.trace(looking, scope, store, news)
+	}
 	cancel()
+	// What was granted to this customer stays granted while the store is out of reach, or
+	// does not know it any more.
 	if fault.Retryable(err) && signed.Order != "" {
-		// What was granted to this customer stays granted while the store is out of reach.
 		if claimed, known, failed := b.known(ctx, scope, customerID, OrderID(p.Store, signed.Order), time.Time{}); known || failed != nil {
 			return claimed, failed
 		}
 	}
+	if named, ok := store.(Acknowledger); ok && (fault.Retryable(err) || errors.Is(err, fault.NotFound)) {
+		if claimed, known, failed := b.knownLine(ctx, scope, customerID, p.Store, named.LineOf(p)); known || failed != nil {
+			return claimed, failed
+		}
+	}
+	if errors.Is(err, fault.NotFound) {
+		return Claimed{}, invalid("The store does not know this purchase.")
+	}
 	if err != nil {
 		return Claimed{}, err
 	}
-	return b.settle(ctx, scope, &customerID, news)
+	claimed, err := b.settle(ctx, scope, &customerID, news)
+	if err == nil && claimed.owes {
+		b.finishNow(ctx, scope, claimed.line)
+	}
+	return claimed, err
 }
 
 // pause before another try: short, and longer with each.
@@ -138,6 +157,32 @@ func (b *Book) known(ctx context.Context, scope table.Scope, customerID, orderID
 	return Claimed{Order: order, Customer: c}, order.State == OrderGranted && !order.Replaced && !asOf.After(order.AsOf), nil
 }
 
+// knownLine is known for a store whose evidence names a line, or another name of one.
+func (b *Book) knownLine(ctx context.Context, scope table.Scope, customerID, store, line string) (Claimed, bool, error) {
+	for range 2 {
+		item, err := b.Tables.Get(ctx, recordKey(scope, store, line))
+		if errors.Is(err, fault.NotFound) {
+			return Claimed{}, false, nil
+		}
+		if err != nil {
+			return Claimed{}, false, fmt.Errorf("purchase: line: %w", err)
+		}
+		r, err := decodeRecord(item)
+		if err != nil {
+			return Claimed{}, false, err
+		}
+		if r.Root != "" {
+			line = r.Root
+			continue
+		}
+		if r.Owner == "" || len(r.Terms) == 0 {
+			return Claimed{}, false, nil
+		}
+		return b.known(ctx, scope, customerID, r.first().Order, time.Time{})
+	}
+	return Claimed{}, false, nil
+}
+
 func ownedByAnother() error {
 	return fault.New(fault.Conflict, "owned_by_another_customer", "This purchase belongs to another customer.")
 }
@@ -165,26 +210,21 @@ func (b *Book) compare(ctx context.Context, scope table.Scope, claimant *string,
 	if err != nil {
 		return Claimed{}, err
 	}
-	asked := news.Sales[0]
-	was, err := b.read(ctx, scope, claimant, news)
+	was, news, err := b.read(ctx, scope, claimant, news)
 	if err != nil {
 		return Claimed{}, err
 	}
+	asked := news.Sales[0]
 	if claimant != nil && was.owner != "" && was.owner != was.customer.Ref {
 		return Claimed{}, ownedByAnother()
 	}
 	switch asked.State {
-	case Pending, Failed:
-		if claimant == nil {
-			return Claimed{}, nil // there is nothing to write down before there was money
+	case Failed:
+		if !was.revoke(news) {
+			return b.unpaid(ctx, was, news, claimant != nil)
 		}
-		if asked.State == Failed {
-			return Claimed{}, invalid("The store says that this was never paid.")
-		}
-		return Claimed{
-			Order:    Order{ID: OrderID(asked.Store, asked.Order), Kind: OrderKind, Store: asked.Store, SKU: asked.SKU, State: OrderPending},
-			Customer: was.customer,
-		}, nil
+	case Pending:
+		return b.unpaid(ctx, was, news, claimant != nil)
 	case Paid, Replaced, Refunded:
 	}
 	is, err := b.decide(was, news, claimant != nil, b.Clock.Now())
@@ -196,7 +236,7 @@ func (b *Book) compare(ctx context.Context, scope table.Scope, claimant *string,
 	}
 	order := is.entries[0].is
 	if claimant == nil {
-		return Claimed{Order: order, checkAt: is.line.CheckAt}, nil
+		return Claimed{Order: order, checkAt: is.line.CheckAt, line: is.item.Key, owes: is.owes}, nil
 	}
 	switch {
 	case order.State == OrderRefunded:
@@ -204,7 +244,55 @@ func (b *Book) compare(ctx context.Context, scope table.Scope, claimant *string,
 	case order.Replaced:
 		return Claimed{}, fault.New(fault.Invalid, "superseded_purchase", "Another purchase took the place of this one; send that.")
 	}
-	return Claimed{Order: order, Customer: is.customer}, nil
+	return Claimed{Order: order, Customer: is.customer, line: is.item.Key, owes: is.owes}, nil
+}
+
+// revoke makes a refund of a sale that we know of and the store says failed; false if we know
+// of none.
+func (s *state) revoke(news News) bool {
+	known := slices.ContainsFunc(s.entries, func(e entry) bool { return e.was.ID != "" })
+	for i := range news.Sales {
+		if known {
+			s.entries[i].sale.State, news.Sales[i].State = Refunded, Refunded
+		}
+	}
+	return known
+}
+
+// unpaid is what becomes of a sale whose money was not taken. Who claims what is still to be
+// paid is written down, where the store can be asked about it later.
+func (b *Book) unpaid(ctx context.Context, was state, news News, claimed bool) (Claimed, error) {
+	asked, t := news.Sales[0], news.Token
+	is := decision{state: was}
+	if t != nil {
+		is.line.Store, is.line.Line = asked.Store, asked.Line
+		switch h, held := is.line.held(t.ID); {
+		case asked.State == Failed && h.Pending:
+			is.line = is.line.drop(t.ID)
+		case asked.State == Pending && claimed && !held:
+			is.line = is.line.meet(*t, false, true)
+			is.line.Owner = was.customer.Ref
+		}
+		is.line.CheckAt = is.line.checkAt(b.Clock.Now(), false)
+		is.lineChanged = !reflect.DeepEqual(is.line.Tokens, was.line.Tokens)
+		is.told = is.lineChanged && was.customer != nil && !was.customer.Exists()
+		if !is.lineChanged {
+			is.pointers = nil
+		}
+		if err := b.commit(ctx, is); err != nil {
+			return Claimed{}, err
+		}
+	}
+	if !claimed {
+		return Claimed{checkAt: is.line.CheckAt}, nil // there is nothing more to write down before there was money
+	}
+	if asked.State == Failed {
+		return Claimed{}, invalid("The store says that this was never paid.")
+	}
+	return Claimed{
+		Order:    Order{ID: OrderID(asked.Store, asked.Order), Kind: OrderKind, Store: asked.Store, SKU: asked.SKU, State: OrderPending},
+		Customer: was.customer,
+	}, nil
 }
 
 // checked is the news without later sales that are not paid, which there is nothing to
@@ -212,17 +300,17 @@ func (b *Book) compare(ctx context.Context, scope table.Scope, claimant *string,
 func (n News) checked() (News, error) {
 	asked := n.Sales[0]
 	var heard []Sale
-	for i, s := range n.Sales {
+	for _, s := range n.Sales {
 		switch s.State {
 		case Paid, Replaced, Refunded:
 		case Pending, Failed:
-			if i > 0 {
+			if s.State != asked.State {
 				continue
 			}
 		default:
 			return News{}, fmt.Errorf("purchase: bug in store %s: state %q", s.Store, s.State)
 		}
-		twice := slices.ContainsFunc(heard, func(o Sale) bool { return o.Order == s.Order })
+		twice := slices.ContainsFunc(heard, func(o Sale) bool { return o.Order == s.Order && o.Part == s.Part })
 		if s.Store != asked.Store || s.Line != asked.Line || twice {
 			return News{}, fmt.Errorf("purchase: bug in store %s: news of two lines, or of one sale twice", asked.Store)
 		}
@@ -240,6 +328,7 @@ type entry struct {
 	product catalog.Product
 	listed  bool // the catalog has the product
 	heard   bool // the sale was news
+	gaveWay bool // another token took the place of the one it was sold with
 }
 
 // state is everything of ours that news are compared with.
@@ -249,22 +338,33 @@ type state struct {
 	entries  []entry            // of each sale of the news, and then of what else the line holds unclaimed
 	item     table.Item         // of the line
 	line     Record
-	bound    string // our id of the customer whom the sale's account names, or ""
-	owner    string // our id of the customer whom it belongs to, or ""
+	recorded bool         // the token of the news has a record
+	pointers []table.Item // of tokens that have none, and are not the line itself
+	bound    string       // our id of the customer whom the sale's account names, or ""
+	owner    string       // our id of the customer whom it belongs to, or ""
 }
 
 // read gathers the state, for a claim of something new in two round trips.
-func (b *Book) read(ctx context.Context, scope table.Scope, claimant *string, news News) (state, error) {
+func (b *Book) read(ctx context.Context, scope table.Scope, claimant *string, news News) (state, News, error) {
 	asked := news.Sales[0]
 	now := state{scope: scope}
 	var err error
 	if claimant != nil {
 		if now.customer, err = b.Customers.Named(ctx, scope, *claimant); err != nil {
-			return state{}, err
+			return state{}, News{}, err
 		}
 	}
-	now.item.Key = recordKey(scope, asked.Store, asked.Line)
-	keys := []table.Key{now.item.Key}
+	var keys []table.Key
+	if news.Token == nil {
+		now.item.Key = recordKey(scope, asked.Store, asked.Line)
+		keys = append(keys, now.item.Key)
+	} else {
+		if err := b.locate(ctx, &now, news); err != nil {
+			return state{}, News{}, err
+		}
+		news.Sales = now.line.named(now.line.Line, news.Sales)
+		asked = news.Sales[0]
+	}
 	for _, s := range news.Sales {
 		p, listed := b.Catalog.BySKU(s.Store, s.SKU)
 		key := orderKey(scope, OrderID(s.Store, s.Order))
@@ -272,11 +372,11 @@ func (b *Book) read(ctx context.Context, scope table.Scope, claimant *string, ne
 		keys = append(keys, key)
 	}
 	if err := b.fill(ctx, &now, keys); err != nil {
-		return state{}, err
+		return state{}, News{}, err
 	}
 	if asked.Account != "" {
 		if now.bound, err = b.bound(ctx, now, asked); err != nil {
-			return state{}, err
+			return state{}, News{}, err
 		}
 	}
 	for _, owner := range []string{now.line.Owner, now.entries[0].was.Customer, now.bound} {
@@ -284,18 +384,20 @@ func (b *Book) read(ctx context.Context, scope table.Scope, claimant *string, ne
 			now.owner = owner
 		}
 		if claimant != nil && owner != "" && owner != now.owner {
-			return state{}, ownedByAnother() // whoever claims is one of them at most
+			return state{}, News{}, ownedByAnother() // whoever claims is one of them at most
 		}
 	}
 	if claimant == nil && now.owner != "" {
 		if now.customer, err = customer.Read(ctx, b.Tables, scope, now.owner); err != nil {
-			return state{}, fmt.Errorf("purchase: owner: %w", err)
+			return state{}, News{}, fmt.Errorf("purchase: owner: %w", err)
 		}
 	}
 	if now.line.Owner == "" && (claimant != nil || now.owner != "") {
-		err = b.join(ctx, &now)
+		err = b.join(ctx, &now, now.line.Terms)
+	} else if news.Token != nil {
+		err = b.join(ctx, &now, now.line.superseded(news))
 	}
-	return now, err
+	return now, news, err
 }
 
 // bound is our id of the customer whom a sale's account names, "" if nobody is known by it.
@@ -346,10 +448,11 @@ func (b *Book) fill(ctx context.Context, now *state, keys []table.Key) error {
 	return nil
 }
 
-// join adds what else the line holds, for whoever becomes its owner.
-func (b *Book) join(ctx context.Context, now *state) error {
+// join adds what else the line holds: for whoever becomes its owner, or what another token
+// takes the place of.
+func (b *Book) join(ctx context.Context, now *state, terms []Term) error {
 	var keys []table.Key
-	for i, t := range now.line.Terms {
+	for i, t := range terms {
 		key := orderKey(now.scope, t.Order)
 		known := false
 		for _, e := range now.entries {
@@ -383,6 +486,9 @@ func (b *Book) commit(ctx context.Context, is decision) error {
 			return err
 		}
 		writes = append(writes, table.Put(item))
+	}
+	for _, item := range is.pointers {
+		writes = append(writes, table.Inserted(item))
 	}
 	if is.lineChanged {
 		item, err := encode(is.item, is.line)

@@ -19,6 +19,7 @@ type decision struct {
 	state
 	lineChanged bool
 	told        bool // the customer changed
+	owes        bool // the store is to be told of what was granted now
 }
 
 // decide is what news make of a state. It reads nothing and writes nothing but the
@@ -27,13 +28,26 @@ func (b *Book) decide(was state, news News, claimed bool, now time.Time) (decisi
 	is := decision{state: was}
 	is.entries = slices.Clone(was.entries)
 	is.line.Store, is.line.Line = news.Sales[0].Store, news.Sales[0].Line
+	over := false
+	if t := news.Token; t != nil {
+		is.line = is.line.meet(*t, was.recorded, false)
+		h, _ := is.line.held(t.ID)
+		over = h.Over
+	}
 	for i := range is.entries {
 		e := &is.entries[i]
 		e.is = e.was
 		if i >= len(news.Sales) {
+			is.supersede(e, news)
 			continue
 		}
-		if e.was.ID != "" && (e.was.Test != e.sale.Test || e.was.Line != e.sale.Line) {
+		if over && e.sale.State == Paid {
+			if e.was.ID != "" && !e.was.Replaced {
+				continue // it goes on until its end, by the word of what took its place
+			}
+			e.sale.State = Replaced
+		}
+		if e.was.ID != "" && (e.was.Test != e.sale.Test || e.was.Line != e.sale.Line || e.was.Part != e.sale.Part) {
 			return decision{}, invalid("The store used the name of this purchase for another one.")
 		}
 		if !e.virtual() {
@@ -46,7 +60,12 @@ func (b *Book) decide(was state, news News, claimed bool, now time.Time) (decisi
 			e.is.Product, e.is.Entitlement = e.product.ID, e.product.Entitlement
 		}
 	}
-	is.line = is.line.stand(news.Standing)
+	if !over {
+		is.line = is.line.stand("", news.Standing)
+		for part, s := range news.Parts {
+			is.line = is.line.stand(part, s)
+		}
+	}
 
 	owner := was.owner
 	if claimed && owner == "" && is.entries[0].is.claimable() {
@@ -74,23 +93,68 @@ func (b *Book) decide(was state, news News, claimed bool, now time.Time) (decisi
 	}
 	for _, e := range is.entries {
 		if t, ok := e.term(was.line); ok {
+			if e.heard && news.Token != nil {
+				t.Token = news.Token.ID
+			}
 			is.line = is.line.hear(t)
 		}
 	}
+	is.learn(news, now)
 	if b.follows(is.line.Store) {
-		is.line.CheckAt = is.line.check(now, news.Unasked)
+		is.line.Again = news.Again
+		is.line.CheckAt = is.line.checkAt(now, news.Unasked)
 	}
 	if owner != "" {
-		is.tellOrders(was.line.Owner == "", now)
-		is.tellLine(now)
+		is.tellOrders(was.line.Owner == "" || len(was.line.Terms) == 0, now)
+		for _, part := range is.line.parts() {
+			is.tellLine(part, now)
+		}
 		// A customer to be is not robbed of what its token will name it for.
-		if account := news.Sales[0].Account; account != "" && was.bound == "" && !customer.Derived(is.line.Store, account) {
+		if account := news.Sales[0].Account; account != "" && was.bound == "" && (claimed || news.Token == nil) && !customer.Derived(is.line.Store, account) {
 			is.customer.Bind(is.line.Store, account)
 			is.told = true
 		}
 	}
 	is.lineChanged = is.item.Revision == 0 || !reflect.DeepEqual(is.line, was.line)
 	return is, nil
+}
+
+// supersede gives up what was sold with a token whose place another took, unless that was
+// to go on until its end. Entries without news are the line's, and of those this is about
+// the ones that count.
+func (is *decision) supersede(e *entry, news News) {
+	at := slices.IndexFunc(is.line.Terms, func(t Term) bool { return t.Order == e.was.ID })
+	if at < 0 || news.Token == nil || e.was.ID == "" {
+		return
+	}
+	t := is.line.Terms[at]
+	if h, known := is.line.held(t.Token); t.State != Paid || known && !h.Over || slices.Contains(news.Keeps, t.Part) {
+		return
+	}
+	if asOf := news.Sales[0].AsOf; !asOf.Before(e.was.AsOf) {
+		e.is.Replaced, e.is.AsOf = true, asOf
+		e.gaveWay = true
+	}
+}
+
+// learn takes over what the store is to be told about the token of the news.
+func (is *decision) learn(news News, now time.Time) {
+	if news.Token == nil {
+		return
+	}
+	granted, all, consume := false, true, []string(nil)
+	for i := range news.Sales {
+		e := is.entries[i]
+		mine := e.is.Customer != "" && e.is.State == OrderGranted
+		granted = granted || mine
+		once := e.product.Kind == catalog.Consumable || e.product.Kind == catalog.NonRenewing
+		if mine && once && e.sale.Unconsumed {
+			consume = append(consume, e.sale.Part)
+		} else {
+			all = false
+		}
+	}
+	is.line, is.owes = is.line.learn(*news.Token, news.Sales[0].AsOf, granted, consume, all, now)
 }
 
 // grants says whether an owner would be given anything.
@@ -135,13 +199,15 @@ func (e entry) term(line Record) (Term, bool) {
 	}
 	t := line.Terms[at]
 	t.Entitlement, t.End = e.is.Entitlement, e.is.Until
+	if e.gaveWay {
+		t.State, t.AsOf = Replaced, e.is.AsOf
+	}
 	return t, true
 }
 
 // tellOrders brings the customer up to date with each order, and tells of what changed,
 // the oldest purchase first.
 func (is *decision) tellOrders(fresh bool, now time.Time) {
-	before := is.before()
 	inTurn := make([]*entry, len(is.entries))
 	for i := range is.entries {
 		inTurn[i] = &is.entries[i]
@@ -156,7 +222,7 @@ func (is *decision) tellOrders(fresh bool, now time.Time) {
 		moved := is.move(e, now)
 		kind := e.kind()
 		if kind == event.PurchaseGranted && !fresh {
-			kind = is.renewal(e, before)
+			kind = is.renewal(e, is.before(e.is.Part))
 		}
 		if kind == "" {
 			continue
@@ -205,12 +271,15 @@ func (e entry) kind() event.Type {
 
 // renewal says what kind of a later sale of a line it is.
 func (is *decision) renewal(e *entry, before entitlement.Source) event.Type {
+	replaces := slices.ContainsFunc(is.entries, func(o entry) bool { return o.gaveWay })
 	switch {
-	case is.line.first().Order != e.is.ID:
+	case is.line.part(e.is.Part).first().Order != e.is.ID:
 	case before.State == entitlement.Grace || before.State == entitlement.OnHold:
 		return event.PurchaseRecovered
-	case before.ProductID != "" && before.ProductID != e.is.SKU:
+	case before.ProductID != "" && before.ProductID != e.is.SKU, before.ProductID == "" && replaces:
 		return event.PurchaseChanged
+	case before.ProductID == "" && e.is.Part != "":
+		return event.PurchaseGranted // another part of it
 	}
 	return event.PurchaseRenewed
 }
@@ -240,20 +309,21 @@ func (is *decision) move(e *entry, now time.Time) int64 {
 	return moved
 }
 
-// before is what the customer last knew of the line, the zero Source if nothing.
-func (is *decision) before() entitlement.Source {
+// before is what the customer last knew of a part of the line, the zero Source if nothing.
+func (is *decision) before(part string) entitlement.Source {
 	for _, s := range is.customer.Sources() {
-		if s.Kind == entitlement.KindPurchase && s.Provider == is.line.Store && s.Ref == is.line.Line {
+		if s.Kind == entitlement.KindPurchase && s.Provider == is.line.Store && s.Ref == is.line.ref(part) {
 			return s
 		}
 	}
 	return entitlement.Source{}
 }
 
-// tellLine brings the customer up to date with the line.
-func (is *decision) tellLine(now time.Time) {
-	before, after := is.before(), is.line.source(now)
-	over := is.line.over(now)
+// tellLine brings the customer up to date with a part of the line.
+func (is *decision) tellLine(part string, now time.Time) {
+	line := is.line.part(part)
+	before, after := is.before(part), line.source(now)
+	over := line.over(now)
 	if after.Entitlement == "" && before.OrderID == "" {
 		return // virtual currency opens nothing
 	}
@@ -282,10 +352,10 @@ func (is *decision) tellLine(now time.Time) {
 	if after.Next != "" && after.Next != before.Next {
 		tell(event.PurchasePlanned, after.Next)
 	}
-	if over && !is.line.Over {
+	if over && !line.Over {
 		tell(event.PurchaseExpired, after.ProductID)
 	}
-	is.line.Over = over
+	is.line = is.line.tell(part, over)
 	if after != before {
 		is.customer.Replace(after)
 		is.told = true

@@ -2,10 +2,13 @@ package purchase
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -68,6 +71,9 @@ func (b *Book) LookAgain(ctx context.Context, scope table.Scope, store, evidence
 	}
 	looking, cancel := clock.LeaveRoom(ctx, answerMargin)
 	news, err := f.Hear(looking, evidence)
+	if err == nil && len(news.Sales) > 0 {
+		news, err = b.trace(looking, scope, b.Stores[store], news)
+	}
 	cancel()
 	if errors.Is(err, fault.Invalid) || errors.Is(err, fault.Malformed) {
 		b.Log.WarnContext(ctx, "A notice was not believed.", "store", store, "reason", err)
@@ -80,18 +86,25 @@ func (b *Book) LookAgain(ctx context.Context, scope table.Scope, store, evidence
 	if err != nil {
 		return false, err
 	}
+	if settled.owes {
+		b.finishNow(ctx, scope, settled.line)
+	}
 	if !news.Usage {
 		return true, nil
 	}
-	return true, b.report(ctx, scope, f, news.Sales[0], settled.Order)
+	return true, b.report(ctx, scope, f, news, settled.Order)
 }
 
 // report answers a store that asks what became of a sale.
-func (b *Book) report(ctx context.Context, scope table.Scope, f Follower, s Sale, o Order) error {
-	if o.State == OrderRefunded {
-		return nil // it is decided
+func (b *Book) report(ctx context.Context, scope table.Scope, f Follower, news News, o Order) error {
+	u, asked := Usage{Case: news.Case}, ""
+	if u.Case != "" {
+		sum := sha256.Sum256([]byte(u.Case))
+		asked = hex.EncodeToString(sum[:16])
 	}
-	var u Usage
+	if o.State == OrderRefunded || asked != "" && o.Answered == asked {
+		return nil // it is decided, or answered
+	}
 	if o.Customer != "" {
 		u.Delivered = o.State == OrderGranted
 		c, err := customer.Read(ctx, b.Tables, scope, o.Customer)
@@ -108,12 +121,44 @@ func (b *Book) report(ctx context.Context, scope table.Scope, f Follower, s Sale
 			u.Spendable, u.Spent = true, int((given-min(left, given))*wholly/given)
 		}
 	}
-	err := f.Report(ctx, s, u)
+	err := f.Report(ctx, news.Sales[0], u)
 	if errors.Is(err, fault.Invalid) {
-		b.Log.ErrorContext(ctx, "The store did not take a report on what became of a sale.", "alarm", true, "order", o.ID, "error", err)
+		b.Log.ErrorContext(ctx, "The store did not take a report on what became of a sale.", "alarm", true, "store", o.Store, "error", err)
 		return nil
 	}
-	return err
+	if err != nil || asked == "" {
+		return err
+	}
+	return b.answered(ctx, scope, o.ID, asked)
+}
+
+// answered notes on an order which question of the store's was answered. An order that we do
+// not have has nothing to note it on, and would be answered again.
+func (b *Book) answered(ctx context.Context, scope table.Scope, id, asked string) error {
+	for try := range mostTries {
+		item, err := b.Tables.Get(ctx, orderKey(scope, id))
+		if errors.Is(err, fault.NotFound) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("purchase: order: %w", err)
+		}
+		o, err := DecodeOrder(item)
+		if err != nil {
+			return err
+		}
+		o.Answered = asked
+		if item, err = encode(item, o); err != nil {
+			return err
+		}
+		if err = b.Tables.Commit(ctx, table.Put(item)); !errors.As(err, new(*table.Conflict)) {
+			return err
+		}
+		if err := b.Clock.Sleep(ctx, pause(try)); err != nil {
+			break
+		}
+	}
+	return fault.New(fault.Unavailable, "busy", "Too much happened to this order at once.")
 }
 
 // Review asks the store about lines whose time has come, most of them at most, and says
@@ -173,7 +218,8 @@ const mostSilent = 5
 // review asks about one line, and says when to ask again, zero for never; it is false if
 // the store was out of reach.
 func (b *Book) review(ctx context.Context, scope table.Scope, f Follower, store, line string) (again time.Time, answered bool, err error) {
-	item, err := b.Tables.Get(ctx, recordKey(scope, store, line))
+	key := recordKey(scope, store, line)
+	item, err := b.Tables.Get(ctx, key)
 	if err != nil {
 		return time.Time{}, false, fmt.Errorf("purchase: line: %w", err)
 	}
@@ -181,37 +227,124 @@ func (b *Book) review(ctx context.Context, scope table.Scope, f Follower, store,
 	if err != nil {
 		return time.Time{}, false, err
 	}
-	now := b.Clock.Now()
-	if r.CheckAt.IsZero() || r.CheckAt.After(now) {
+	if now := b.Clock.Now(); r.CheckAt.IsZero() || r.CheckAt.After(now) {
 		return r.CheckAt, true, nil // the index was behind
 	}
+	var postponed time.Time
+	for _, l := range r.asks() {
+		at, written, heard, err := b.ask(ctx, scope, f, r, l)
+		if err != nil {
+			return time.Time{}, false, err
+		}
+		answered = answered || heard
+		if !written {
+			postponed = soonest(postponed, at)
+		} else if len(r.Tokens) == 0 {
+			return at, answered, nil
+		}
+	}
+	if len(r.Tokens) > 0 {
+		if item, r, err = b.tellLate(ctx, scope, key); err != nil {
+			return time.Time{}, false, err
+		}
+		now := b.Clock.Now()
+		if postponed.IsZero() && r.CheckAt.After(now) {
+			return r.CheckAt, answered, nil
+		}
+		postponed = soonest(postponed, r.checkAt(now, false))
+		if !postponed.IsZero() && !postponed.After(now) {
+			postponed = now.Add(reviewLate)
+		}
+	}
+	r.CheckAt = postponed
+	err = b.keep(ctx, scope, item, r)
+	if errors.As(err, new(*table.Conflict)) {
+		return b.Clock.Now(), answered, nil // somebody had news, and the index knows when to ask
+	}
+	return r.CheckAt, answered, err
+}
+
+// asks are what is to be asked about a line: at a store with tokens the current one, and
+// those that are to be paid or acknowledged.
+func (r Record) asks() []Line {
+	first := r.first()
+	l := Line{Line: r.Line, Order: strings.TrimPrefix(first.Order, r.Store+"_"), Test: first.Test, Token: r.current()}
+	if len(r.Tokens) == 0 {
+		return []Line{l}
+	}
+	for _, t := range r.Terms {
+		if t.State != Refunded {
+			l.Sold = append(l.Sold, Sold{Order: r.sold(t), Part: t.Part, SKU: t.SKU})
+		}
+	}
+	asks := []Line{l}
+	for _, h := range r.Tokens {
+		if (h.Pending || h.owes()) && h.ID != l.Token.ID {
+			asks = append(asks, Line{Line: r.Line, Test: l.Test, Token: h.token()})
+		}
+	}
+	return asks
+}
+
+// sold is the store's id of the order of a term.
+func (r Record) sold(t Term) string {
+	order := strings.TrimPrefix(t.Order, r.Store+"_")
+	if t.Part != "" {
+		order = strings.TrimSuffix(order, ":"+t.Part)
+	}
+	return order
+}
+
+// ask asks the store once about a line. It says when to ask again, whether the line has that
+// written down, and whether the store answered.
+func (b *Book) ask(ctx context.Context, scope table.Scope, f Follower, r Record, l Line) (again time.Time, written, answered bool, err error) {
+	now := b.Clock.Now()
 	looking, cancel := clock.LeaveRoom(ctx, answerMargin)
-	news, able, err := f.Follow(looking, Line{Line: line, Order: strings.TrimPrefix(r.first().Order, store+"_"), Test: r.first().Test})
+	news, able, err := f.Follow(looking, l)
+	if err == nil && able && len(news.Sales) > 0 {
+		news, err = b.trace(looking, scope, b.Stores[r.Store], news)
+	}
 	cancel()
 	switch {
 	case err == nil && able && len(news.Sales) > 0:
 		claimed, err := b.settle(ctx, scope, nil, news)
-		if err == nil && claimed.Order.ID != "" {
-			return claimed.checkAt, true, nil
+		if err == nil && (claimed.Order.ID != "" || len(r.Tokens) > 0) {
+			return claimed.checkAt, true, true, nil
 		}
-		answered, r.CheckAt = true, r.afterRefusal(ctx, b.Log, now, err)
+		return r.afterRefusal(ctx, b.Log, now, err), false, true, nil
 	case err == nil || errors.Is(err, fault.NotFound):
 		// A known purchase survives its store's not knowing it.
-		answered, r.CheckAt = true, r.within(now, reviewRetry)
+		return r.within(now, reviewRetry), false, true, nil
 	default:
-		b.Log.WarnContext(ctx, "A line could not be reviewed.", "store", store, "error", err)
-		r.CheckAt = now.Add(reviewSoon)
+		b.Log.WarnContext(ctx, "A line could not be reviewed.", "store", r.Store, "error", err)
+		return now.Add(reviewSoon), false, false, nil
 	}
-	if item, err = encode(item, r); err != nil {
-		return time.Time{}, false, err
-	}
-	item.Index = r.index(scope)
-	err = b.Tables.Commit(ctx, table.Put(item))
-	if errors.As(err, new(*table.Conflict)) {
-		return now, answered, nil // somebody had news, and the index knows when to ask
-	}
-	return r.CheckAt, answered, err
 }
+
+// tellLate tells the store what it is still owed of a line, and a person of what nobody came
+// for, and gives the line as it is then.
+func (b *Book) tellLate(ctx context.Context, scope table.Scope, key table.Key) (table.Item, Record, error) {
+	if err := b.finish(ctx, scope, key); err != nil && !fault.Retryable(err) && !errors.Is(err, fault.Invalid) {
+		return table.Item{}, Record{}, err
+	} else if err != nil {
+		b.Log.WarnContext(ctx, "A store could not be told of a delivery, and will be told again.", "error", err)
+	}
+	item, err := b.Tables.Get(ctx, key)
+	if err != nil {
+		return table.Item{}, Record{}, fmt.Errorf("purchase: line: %w", err)
+	}
+	r, err := decodeRecord(item)
+	if err != nil || r.Owner != "" {
+		return item, r, err
+	}
+	r.Tokens = slices.Clone(r.Tokens)
+	for i, h := range r.Tokens {
+		r.Tokens[i] = b.alarm(ctx, r.Store, h, errUnclaimed)
+	}
+	return item, r, nil // what a person was told of is written with the next time to ask
+}
+
+var errUnclaimed = errors.New("nobody claimed it")
 
 // afterRefusal is when to ask again after what the store said could not be taken over for
 // err. A person is told of what does not pass by itself, such as a product that the

@@ -12,6 +12,11 @@ const wholly = 100_000
 // returned is how much was given back, in thousandths of a per cent.
 func (s Sale) returned() int {
 	switch {
+	case s.Back > 0 && s.Back < s.Quantity:
+		// Never all nor nothing of it, however many they are.
+		return min(max(int(int64(s.Back)*wholly/int64(s.Quantity)), 1), wholly-1)
+	case s.Back > 0:
+		return wholly
 	case s.State != Refunded:
 		return 0
 	case s.Returned <= 0 || s.Returned > wholly:
@@ -21,8 +26,6 @@ func (s Sale) returned() int {
 }
 
 // weight decides between two words of one instant: what takes more away counts.
-func (s Sale) weight() int { return weight(s.State == Replaced, s.returned()) }
-
 func (o Order) weight() int { return weight(o.Replaced, o.Returned) }
 
 func weight(replaced bool, returned int) int {
@@ -37,19 +40,34 @@ func weight(replaced bool, returned int) int {
 
 // hear is the order after a store's word about it; false if the word is no news.
 func (o Order) hear(s Sale, now time.Time) (Order, bool) {
+	returned, back := s.returned(), s.Back
+	if s.Blind && returned < o.Returned {
+		returned, back = o.Returned, o.Back
+	}
 	if o.ID == "" {
 		o = Order{
-			ID: OrderID(s.Store, s.Order), Kind: OrderKind, Store: s.Store, Line: s.Line, SKU: s.SKU, State: OrderUnclaimed,
+			ID: OrderID(s.Store, s.Order), Kind: OrderKind, Store: s.Store, Line: s.Line, Part: s.Part, SKU: s.SKU, State: OrderUnclaimed,
 			Quantity: s.Quantity, PurchasedAt: s.PurchasedAt, Until: s.Until, Price: s.Price, PriceIn: s.Currency, Test: s.Test, Family: s.Family,
 		}
-	} else if s.AsOf.Before(o.AsOf) || s.AsOf.Equal(o.AsOf) && s.weight() <= o.weight() {
+	} else if s.AsOf.Before(o.AsOf) || s.AsOf.Equal(o.AsOf) && weight(s.State == Replaced, returned) <= o.weight() {
 		return o, false
 	}
 	o.AsOf, o.Replaced = s.AsOf, s.State == Replaced
-	if !s.Until.IsZero() {
+	switch {
+	case s.Ended:
+		if o.Until.IsZero() || o.Until.After(s.AsOf) {
+			o.Until = s.AsOf
+		}
+	case !s.Until.IsZero() && (!s.Unpaid || o.Until.IsZero()):
 		o.Until = s.Until
 	}
-	o.Returned = s.returned()
+	if o.Price == 0 {
+		o.Price, o.PriceIn = s.Price, s.Currency
+	}
+	if o.PurchasedAt.IsZero() {
+		o.PurchasedAt = s.PurchasedAt
+	}
+	o.Back, o.Returned = back, returned
 	switch {
 	case o.Returned == wholly && o.State != OrderRefunded:
 		o.State, o.RefundedAt = OrderRefunded, now
@@ -96,14 +114,17 @@ func (o Order) end(p catalog.Product, now time.Time) time.Time {
 
 // back is how much of what was credited belongs back.
 func (o Order) back() int64 {
+	if o.Back > 0 && o.Quantity > 0 {
+		return o.Credited * int64(min(o.Back, o.Quantity)) / int64(o.Quantity) // Credited is a multiple of it
+	}
 	return (o.Credited*int64(o.Returned) + wholly/2) / wholly
 }
 
 // term is what the order gives its line.
 func (o Order) term(s Sale) Term {
 	t := Term{
-		Order: o.ID, SKU: o.SKU, Entitlement: o.Entitlement, State: Paid, From: o.PurchasedAt, End: o.Until, AsOf: o.AsOf,
-		Renewing: !s.Until.IsZero(), WillRenew: s.WillRenew, Test: o.Test, Family: o.Family,
+		Order: o.ID, Part: o.Part, SKU: o.SKU, Entitlement: o.Entitlement, State: Paid, From: o.PurchasedAt, End: o.Until, AsOf: o.AsOf,
+		Renewing: !s.Until.IsZero() || s.Ended, WillRenew: s.WillRenew, Test: o.Test, Family: o.Family,
 	}
 	switch {
 	case o.State == OrderRefunded:

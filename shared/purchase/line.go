@@ -13,11 +13,21 @@ type Record struct {
 	Store string `json:"store"`
 	Line  string `json:"line"`
 	Owner string `json:"owner,omitempty"` // our id of the customer; "" while nobody claimed it
+	// Root is the line that this is another name of: a token of its chain. There is nothing
+	// else to such a record, and it never changes.
+	Root string `json:"root,omitempty"`
 	// Terms are what the line's sales give, the latest first.
 	Terms    []Term   `json:"terms"`
 	Standing Standing `json:"standing,omitzero"`
 	// Over says that its end was told of.
 	Over bool `json:"over,omitempty"`
+	// Parts have the Standing and Over of a line that is sold in parts.
+	Parts []Part `json:"parts,omitempty"`
+	// Tokens are what the store is asked by, the newest first; none at a store that is asked
+	// by the order.
+	Tokens []Held `json:"tokens,omitempty"`
+	// Again is when the store asked to be asked at the latest.
+	Again time.Time `json:"again,omitzero"`
 	// CheckAt is when the store is to be asked of itself, zero for never.
 	CheckAt time.Time `json:"checkAt,omitzero"`
 }
@@ -25,6 +35,8 @@ type Record struct {
 // Term is what one sale of a line gives.
 type Term struct {
 	Order       string    `json:"order"` // our id of it
+	Part        string    `json:"part,omitempty"`
+	Token       string    `json:"token,omitempty"` // id of the one that it was sold with
 	SKU         string    `json:"sku"`
 	Entitlement string    `json:"entitlement,omitempty"`
 	State       SaleState `json:"state"` // Paid, Replaced or Refunded
@@ -37,7 +49,7 @@ type Term struct {
 	Family      bool      `json:"family,omitempty"`
 }
 
-// mostTerms bounds what a line remembers. The newest word about each sale is in its order,
+// mostTerms bounds what a line, or a part of one, remembers. The newest word about each sale is in its order,
 // so that what is forgotten here can only be what was over before these began.
 const mostTerms = 4
 
@@ -58,14 +70,25 @@ func (r Record) hear(t Term) Record {
 	r.Terms = slices.DeleteFunc(slices.Clone(r.Terms), func(o Term) bool { return o.Order == t.Order })
 	r.Terms = append(r.Terms, t)
 	slices.SortFunc(r.Terms, later)
-	r.Terms = r.Terms[:min(len(r.Terms), r.most())]
+	kept := 0
+	r.Terms = slices.DeleteFunc(r.Terms, func(o Term) bool {
+		if o.Part == t.Part {
+			kept++
+		}
+		return o.Part == t.Part && kept > r.most()
+	})
 	return r
 }
 
 // later orders terms, the latest first. Of two that begin together the one that reaches
-// further is first, and then the one of the greater id, for one of them must be.
+// further is first, and then the one of the greater id, for one of them must be. Where there
+// are tokens only ends are known for sure.
 func later(a, b Term) int {
-	return cmp.Or(b.From.Compare(a.From), further(a.End, b.End), cmp.Compare(b.Order, a.Order))
+	begin := b.From.Compare(a.From)
+	if a.Token != "" || b.Token != "" {
+		begin = 0
+	}
+	return cmp.Or(begin, further(a.End, b.End), cmp.Compare(b.Order, a.Order))
 }
 
 // early is how long before a period's end the next may begin without taking its place: the
@@ -74,8 +97,9 @@ const early = 25 * time.Hour
 
 // gaveWay says whether a later term of renewals took the place of t, though nobody said so
 // of t itself: the store tells of an upgrade by what was bought, and t may reach further.
+// A store with tokens says so by the token.
 func (r Record) gaveWay(t Term) bool {
-	return t.Renewing && slices.ContainsFunc(r.Terms, func(o Term) bool {
+	return t.Renewing && t.Token == "" && slices.ContainsFunc(r.Terms, func(o Term) bool {
 		return o.Renewing && o.From.After(t.From) && o.From.Before(t.End.Add(-early))
 	})
 }
@@ -93,14 +117,6 @@ func further(a, b time.Time) int {
 	return b.Compare(a)
 }
 
-// stand takes over a standing, unless it is older than what is known.
-func (r Record) stand(s Standing) Record {
-	if s.newer(r.Standing) {
-		r.Standing = s
-	}
-	return r
-}
-
 // newer says whether a standing counts and not the other. Of two of one instant the one
 // that promises less does, and then any, for one of them must.
 func (s Standing) newer(o Standing) bool {
@@ -113,6 +129,7 @@ func (s Standing) newer(o Standing) bool {
 	return cmp.Or(
 		s.AsOf.Compare(o.AsOf), yes(o.WillRenew)-yes(s.WillRenew), yes(s.Retrying)-yes(o.Retrying), o.GraceUntil.Compare(s.GraceUntil),
 		cmp.Compare(s.Next, o.Next), cmp.Compare(s.Reason, o.Reason), cmp.Compare(s.PriceIncrease, o.PriceIncrease),
+		s.ResumesAt.Compare(o.ResumesAt),
 	) > 0
 }
 
@@ -163,11 +180,11 @@ func (r Record) willRenew() bool {
 	return newest.WillRenew
 }
 
-// source is what the line gives at now.
+// source is what the line, or a part of it, gives at now.
 func (r Record) source(now time.Time) entitlement.Source {
 	t := r.first()
 	src := entitlement.Source{
-		Kind: entitlement.KindPurchase, Provider: r.Store, Ref: r.Line, Entitlement: t.Entitlement, ProductID: t.SKU,
+		Kind: entitlement.KindPurchase, Provider: r.Store, Ref: r.ref(t.Part), Entitlement: t.Entitlement, ProductID: t.SKU,
 		OrderID: t.Order, State: entitlement.Active, Until: r.until(), WillRenew: r.willRenew(), Test: t.Test, Family: t.Family,
 	}
 	s, told := r.standing()
@@ -175,7 +192,7 @@ func (r Record) source(now time.Time) entitlement.Source {
 	case t.State != Paid:
 		src.State, src.Until = entitlement.Ended, t.End
 	case !told || !s.Retrying || t.End.IsZero():
-	case src.Until.After(now) && src.Until.After(t.End):
+	case src.Until.After(now) && (src.Until.After(t.End) || t.Token != "" && !s.GraceUntil.Before(t.End)):
 		src.State = entitlement.Grace
 	case !src.Until.After(now):
 		src.State = entitlement.OnHold
@@ -204,7 +221,8 @@ const (
 	reviewUntil    = 61 * 24 * time.Hour // after the end: the App Store tries for 60 days
 )
 
-// check is when the store should be asked of itself, zero for never.
+// check is when the store should be asked of itself about a line that is not sold in parts,
+// or about a part; zero for never.
 func (r Record) check(now time.Time, unasked bool) time.Time {
 	t, end := r.first(), r.until()
 	s, told := r.standing()
@@ -215,6 +233,8 @@ func (r Record) check(now time.Time, unasked bool) time.Time {
 		return time.Time{}
 	case end.After(now):
 		return end.Add(reviewAfterEnd)
+	case told && s.ResumesAt.After(now):
+		return s.ResumesAt.Add(reviewAfterEnd)
 	case !now.Before(t.End.Add(reviewUntil)):
 		return time.Time{}
 	case told && s.Retrying:

@@ -34,6 +34,7 @@ type Order struct {
 	Customer string `json:"customer,omitempty"`
 	Store    string `json:"store"`
 	Line     string `json:"line"`
+	Part     string `json:"part,omitempty"`
 	SKU      string `json:"sku"`
 	Product  string `json:"product,omitempty"` // our id of it
 	// State counts for a sale that gave up its place (Replaced) too: it was paid.
@@ -42,6 +43,7 @@ type Order struct {
 	Returned    int        `json:"returned,omitempty"` // to the customer, in thousandths of a per cent of the price
 	AsOf        time.Time  `json:"asOf,omitzero"`      // of the store's newest word about it
 	Quantity    int        `json:"quantity"`
+	Back        int        `json:"back,omitempty"` // of Quantity, at a store that counts what was given back
 	Entitlement string     `json:"entitlement,omitempty"`
 	Currency    string     `json:"walletCurrency,omitempty"`
 	Credited    int64      `json:"credited,omitempty"`  // of the wallet currency
@@ -54,6 +56,8 @@ type Order struct {
 	PriceIn     string     `json:"priceIn,omitempty"`
 	Test        bool       `json:"test,omitempty"`
 	Family      bool       `json:"family,omitempty"`
+	// Answered names the store's last question about it that was answered.
+	Answered string `json:"answered,omitempty"`
 }
 
 // OrderID is our id of a store's order.

@@ -14,7 +14,7 @@ type Proof struct {
 	// Receipt says that the evidence is one of Apple's old receipts.
 	Receipt bool
 	// SKU is what the app says it bought; "" if it did not say. It is compared with the
-	// store's word and never believed.
+	// store's word, or tells where to look, and is never believed.
 	SKU string
 	// Subscription is the subscriptionId of Apps-in-Toss, "" otherwise.
 	Subscription string
@@ -41,8 +41,13 @@ type Sale struct {
 	// App is the store's name of the app that it was sold in, "" where there is but one.
 	App string
 	// Line names what renewals and upgrades have in common: Apple's original
-	// transaction, Apps-in-Toss's first order, the oldest Play token's hash.
+	// transaction, Apps-in-Toss's first order, a Play token's hash, which the book follows
+	// to the oldest of its chain.
 	Line string
+	// Part is what of its line it is, where a line sells several things beside each other
+	// that renew and end by themselves: Play's line items, by product. "" where a line is
+	// one thing.
+	Part string
 	// Order is the store's id of this movement of money, without our prefix.
 	Order string
 	SKU   string
@@ -52,6 +57,11 @@ type Sale struct {
 	// Until is the end of what was paid for; zero means that it never ends or that the
 	// catalog knows how long.
 	Until time.Time
+	// Ended says that access is over, though Until may be later.
+	Ended bool
+	// Unpaid says that Until is further than what was paid for, since access stays while the
+	// money cannot be taken. It moves the end of no sale that is known.
+	Unpaid bool
 	// AsOf is the instant that this word is about: signed by the store, or the moment of
 	// asking, never that of answering. A word older than the one recorded is no news.
 	AsOf time.Time
@@ -63,6 +73,15 @@ type Sale struct {
 	// Returned is how much of a Refunded sale was given back, in thousandths of a per cent;
 	// 0 is all of it. What is not virtual currency is taken back whole.
 	Returned int
+	// Back is how many of Quantity were given back, at a store that counts them; it goes
+	// before Returned, and some are given back of a Paid sale.
+	Back int
+	// Blind says that a store may have given money back without a word of it here: what is
+	// known to be given back stays so.
+	Blind bool
+	// Unconsumed says that the store sells no other to this customer until it hears that
+	// this one was used up.
+	Unconsumed bool
 	// Test marks a purchase made without money: sandbox, license tester, TestFlight.
 	Test bool
 	// Family marks a share of somebody else's purchase.
@@ -91,6 +110,8 @@ type Standing struct {
 	Reason Reason `json:"reason,omitempty"`
 	// PriceIncrease is what the customer said to a higher price: "", pending or accepted.
 	PriceIncrease string `json:"priceIncrease,omitempty"`
+	// ResumesAt is when a pause ends that the customer made, zero without one.
+	ResumesAt time.Time `json:"resumesAt,omitzero"`
 }
 
 // Reason is why a line does not go on.
@@ -111,11 +132,57 @@ type News struct {
 	Sales []Sale
 	// Standing is the zero one where the store has nothing to say on it.
 	Standing Standing
+	// Parts are the standings of a line that is sold in parts, by Sale.Part.
+	Parts map[string]Standing
+	// Token is what this was asked by, nil at a store that is asked by the order.
+	Token *Token
+	// Keeps are parts of older tokens that go on until their end, though Token took their
+	// place: a replacement that waits for the next renewal.
+	Keeps []string
+	// Again is when the store should be asked at the latest; zero leaves it to the line.
+	Again time.Time
 	// Unasked means that these are signed words alone, though the store could be asked and
 	// was out of reach: the line is to be looked at again soon.
 	Unasked bool
 	// Usage means that the store asks what became of the first sale.
 	Usage bool
+	// Case names what it asks about, where it has a name; it is secret.
+	Case string
+}
+
+// Token is what a store is asked by where that is not the order: a Play purchase token.
+type Token struct {
+	ID     string // its hash, which names a line
+	Secret string // appears in no log and no error
+	Kind   string // the store's own: where to ask
+	// Older is the token whose place this one took, nil if it took none; of that one only
+	// what it is asked by is known. An upgrade, a resubscription and a top-up have one.
+	Older *Token
+	// Unacknowledged says that the store gives the money back at By, unless it hears that the
+	// customer has what was paid for.
+	Unacknowledged bool
+	By             time.Time
+	// Account is the customer's name that the store takes with the acknowledgement, where it
+	// was not bought in the app; "" if there is none to say.
+	Account string
+}
+
+// Delivery is what a store should hear once a sale is durably granted.
+type Delivery struct {
+	Token   Token
+	Part    string // of the sale, or any of the token's
+	Consume bool   // it was used up, and may be bought again; else only that it was delivered
+	Account string // Token.Account, as it was when the sale was looked at
+}
+
+// Acknowledger is a store that gives the money back for what nobody says was delivered.
+type Acknowledger interface {
+	// Acknowledge tells the store; to do it twice is to do it once. Errors: fault.Invalid
+	// where the store takes none of this sale as it stands, so that it is to be looked at
+	// again; fault.Unavailable when it should be told again.
+	Acknowledge(ctx context.Context, d Delivery) error
+	// LineOf names the line of an evidence without asking anybody.
+	LineOf(p Proof) string
 }
 
 // Store is a shop that sells for us.
@@ -155,6 +222,15 @@ type Line struct {
 	Line  string // as Sale.Line
 	Order string // as Sale.Order, of the sale that reaches furthest
 	Test  bool
+	// Token is what to ask by, at a store that has them, and Sold are the latest sales, whose
+	// money may have been given back without a word.
+	Token Token
+	Sold  []Sold
+}
+
+// Sold is a sale that we know of.
+type Sold struct {
+	Order, Part, SKU string // as a Sale's
 }
 
 // Usage is what became of a sale, as far as our book knows.
@@ -165,4 +241,6 @@ type Usage struct {
 	// are gone.
 	Spendable bool
 	Spent     int
+	// Case is News.Case of what asked.
+	Case string
 }
