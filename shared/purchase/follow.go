@@ -251,6 +251,9 @@ func (b *Book) review(ctx context.Context, scope table.Scope, f Follower, store,
 		if postponed.IsZero() && r.CheckAt.After(now) {
 			return r.CheckAt, answered, nil
 		}
+		if !r.Again.After(now) {
+			r.Again = time.Time{} // it was asked
+		}
 		postponed = soonest(postponed, r.checkAt(now, false))
 		if !postponed.IsZero() && !postponed.After(now) {
 			postponed = now.Add(reviewLate)
