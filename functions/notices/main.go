@@ -18,6 +18,7 @@ import (
 	"grantline/shared/customer"
 	"grantline/shared/dodo"
 	"grantline/shared/notice"
+	"grantline/shared/play"
 	"grantline/shared/purchase"
 	"grantline/shared/toss"
 )
@@ -40,10 +41,19 @@ func main() {
 	}
 	charges := looker{biller}
 	look := map[string]notice.Looker{toss.Name: charges, dodo.Name: charges}
+	sell := map[string]purchase.Store{}
 	if shop := stores.OpenApple(r, biller.Tables, now, log); shop != nil {
 		store := shop.Store(r, vault, now, log)
 		store.ReportUsage = r.Choice("APPLE_CONSUMPTION", "off", "on", "off") == "on"
-		look[apple.Name] = follower{stores.Book(r, customer.Directory{Tables: biller.Tables}, map[string]purchase.Store{apple.Name: store}, now, log)}
+		sell[apple.Name] = store
+	}
+	if store := stores.OpenPlay(r, vault, now, log); store != nil {
+		store.ReviewRefunds = r.Choice("PLAY_REFUND_REVIEW", "off", "on", "off") == "on"
+		sell[play.Name] = store
+	}
+	book := stores.Book(r, customer.Directory{Tables: biller.Tables}, sell, now, log)
+	for name := range sell {
+		look[name] = follower{book}
 	}
 	r.Check()
 

@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
-	"grantline/shared/apple"
 	"grantline/shared/billing"
 	"grantline/shared/clock"
 	"grantline/shared/notice"
@@ -67,23 +67,22 @@ func compare(ctx context.Context, b *billing.Biller) (time.Time, error) {
 // mostReviews bounds the lines that one run asks a store about.
 const mostReviews = 500
 
-// repairs are the jobs of a store: lines whose time has come, and notices that it could
-// not deliver.
-func repairs(store *apple.Store, book *purchase.Book, missed *notice.Missed) []job {
-	if store.API == nil {
-		return nil // there is nobody to ask
-	}
+// repairs are the jobs of stores: lines whose time has come, and notices that could not be
+// delivered.
+func repairs(book *purchase.Book, histories map[string][]notice.History, missed *notice.Missed) []job {
 	var jobs []job
-	for _, environment := range []string{"production", "sandbox"} {
-		scope := table.Scope{Project: table.Default.Project, Environment: environment}
-		jobs = append(jobs, func(ctx context.Context) (time.Time, error) {
-			return book.Review(ctx, scope, apple.Name, mostReviews)
-		})
-	}
-	for _, h := range store.Histories(book.Log) {
-		jobs = append(jobs, func(ctx context.Context) (time.Time, error) {
-			return missed.Catch(ctx, table.Default, apple.Name, h)
-		})
+	for _, store := range slices.Sorted(maps.Keys(histories)) {
+		for _, environment := range []string{"production", "sandbox"} {
+			scope := table.Scope{Project: table.Default.Project, Environment: environment}
+			jobs = append(jobs, func(ctx context.Context) (time.Time, error) {
+				return book.Review(ctx, scope, store, mostReviews)
+			})
+		}
+		for _, h := range histories[store] {
+			jobs = append(jobs, func(ctx context.Context) (time.Time, error) {
+				return missed.Catch(ctx, table.Default, store, h)
+			})
+		}
 	}
 	return jobs
 }

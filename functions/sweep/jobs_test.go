@@ -39,6 +39,11 @@ func (c *stopped) Now() time.Time { return c.at }
 
 func (c *stopped) Sleep(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 
+// historiesOf are those of a deployment that sells at the App Store alone.
+func historiesOf(store *apple.Store) map[string][]notice.History {
+	return map[string][]notice.History{apple.Name: store.Histories(slog.New(slog.DiscardHandler))}
+}
+
 // done is a job that says when it is to be done again.
 func done(next time.Time) job {
 	return func(context.Context) (time.Time, error) { return next, nil }
@@ -272,7 +277,7 @@ func TestBothEnvironmentsAreRepaired(t *testing.T) {
 		}
 	}
 	missed := &notice.Missed{Tables: tables, Queue: nowhere{}, Clock: c, Log: slog.New(slog.DiscardHandler)}
-	jobs := repairs(newStore(t, c, answers), book, missed)
+	jobs := repairs(book, historiesOf(newStore(t, c, answers)), missed)
 
 	c.at = start.AddDate(0, 1, 0).Add(time.Hour)
 	got, err := sweep(t.Context(), c, jobs)
@@ -305,7 +310,7 @@ func TestBothEnvironmentsAreRepaired(t *testing.T) {
 
 func TestWithoutAnAPIThereIsNothingToRepair(t *testing.T) {
 	c := &stopped{start}
-	if jobs := repairs(newStore(t, c, nil), newBook(t, memory.New(), c, &shop{clock: c}), &notice.Missed{}); len(jobs) != 0 {
+	if jobs := repairs(newBook(t, memory.New(), c, &shop{clock: c}), nil, &notice.Missed{}); len(jobs) != 0 {
 		t.Errorf("got %d jobs, want none, for there is nobody to ask", len(jobs))
 	}
 }
@@ -322,7 +327,7 @@ func TestALineTooManyForOneSweepIsLeftToTheNext(t *testing.T) {
 		}
 	}
 	missed := &notice.Missed{Tables: tables, Queue: nowhere{}, Clock: c, Log: slog.New(slog.DiscardHandler)}
-	jobs := repairs(newStore(t, c, &server{}), book, missed)
+	jobs := repairs(book, historiesOf(newStore(t, c, &server{})), missed)
 	c.at = start.AddDate(0, 1, 1)
 	for sweeps, want := range []int{mostReviews, mostReviews + 1, mostReviews + 1} {
 		got, err := sweep(t.Context(), c, jobs)

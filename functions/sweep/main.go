@@ -19,6 +19,7 @@ import (
 	"grantline/shared/clock"
 	"grantline/shared/customer"
 	"grantline/shared/notice"
+	"grantline/shared/play"
 	"grantline/shared/purchase"
 )
 
@@ -33,12 +34,20 @@ func main() {
 		Lease:  r.Duration("CHARGE_LEASE", time.Second, time.Hour, 2*time.Minute),
 	}
 	jobs := []job{func(ctx context.Context) (time.Time, error) { return compare(ctx, biller) }}
+	sell, histories := map[string]purchase.Store{}, map[string][]notice.History{}
 	if shop := stores.OpenApple(r, biller.Tables, now, log); shop != nil {
-		store := shop.Store(r, vault, now, log)
-		book := stores.Book(r, customer.Directory{Tables: biller.Tables}, map[string]purchase.Store{apple.Name: store}, now, log)
-		queued := queue.NewSender[notice.Hint](queue.Client(config), r.QueueURL("NOTICES_QUEUE_URL"), now)
 		jobs = append(jobs, shop.Revocation.Refresh)
-		jobs = append(jobs, repairs(store, book, &notice.Missed{Tables: biller.Tables, Queue: queued, Clock: now, Log: log})...)
+		if store := shop.Store(r, vault, now, log); store.API != nil { // else there is nobody to ask
+			sell[apple.Name], histories[apple.Name] = store, store.Histories(log)
+		}
+	}
+	if store := stores.OpenPlay(r, vault, now, log); store != nil {
+		sell[play.Name], histories[play.Name] = store, store.Histories()
+	}
+	if len(sell) > 0 {
+		book := stores.Book(r, customer.Directory{Tables: biller.Tables}, sell, now, log)
+		queued := queue.NewSender[notice.Hint](queue.Client(config), r.QueueURL("NOTICES_QUEUE_URL"), now)
+		jobs = append(jobs, repairs(book, histories, &notice.Missed{Tables: biller.Tables, Queue: queued, Clock: now, Log: log})...)
 	}
 	r.Check()
 

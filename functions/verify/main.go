@@ -14,6 +14,7 @@ import (
 	"grantline/shared/aws/setting"
 	"grantline/shared/clock"
 	"grantline/shared/customer"
+	"grantline/shared/play"
 	"grantline/shared/purchase"
 	"grantline/shared/web"
 )
@@ -35,6 +36,9 @@ func main() {
 				PrivateKey: vault.Open(key), Clock: now,
 			}}
 		}
+	}
+	if shop := stores.OpenPlay(r, vault, now, log); shop != nil {
+		sell[play.Name] = shop
 	}
 	if certificate := r.OptionalSecretFile("APPS_IN_TOSS_CERTIFICATE"); certificate.Given() {
 		store, err := appsintoss.New(appsintoss.Config{

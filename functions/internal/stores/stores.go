@@ -15,12 +15,16 @@ import (
 // Book reads what the book of purchases is kept by. Only a function that serves claims
 // needs the directory's identity key.
 func Book(r *setting.Reader, customers customer.Directory, sell map[string]purchase.Store, now clock.Clock, log *slog.Logger) *purchase.Book {
-	goods, err := catalog.Embedded()
+	return &purchase.Book{
+		Tables: customers.Tables, Customers: customers, Catalog: goods(r), Stores: sell, Clock: now, Log: log,
+		TestsPerDay: r.Int("TEST_PURCHASES_PER_DAY", 0, 10_000, 100),
+	}
+}
+
+func goods(r *setting.Reader) *catalog.Catalog {
+	c, err := catalog.Embedded()
 	if err != nil {
 		r.Refuse("catalog.json", "a catalog that can be sold from: "+err.Error())
 	}
-	return &purchase.Book{
-		Tables: customers.Tables, Customers: customers, Catalog: goods, Stores: sell, Clock: now, Log: log,
-		TestsPerDay: r.Int("TEST_PURCHASES_PER_DAY", 0, 10_000, 100),
-	}
+	return c
 }

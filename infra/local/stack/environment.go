@@ -19,6 +19,7 @@ var providers = []string{
 	"APPLE_API_URL", "APPLE_SANDBOX_API_URL", "APPLE_ROOT_CERTIFICATES", "APPLE_REVOCATION", "APPLE_BUNDLE_IDS",
 	"APPLE_APP_ID", "APPLE_ISSUER_ID", "APPLE_KEY_ID", "APPLE_PRIVATE_KEY", "APPLE_CONSUMPTION",
 	"PLAY_API_URL", "PLAY_PACKAGE_NAMES", "PLAY_CREDENTIALS", "PLAY_PUSH_AUDIENCE", "PLAY_PUSH_EMAIL", "PLAY_PUSH_KEYS_URL",
+	"PLAY_PUSH_SUBSCRIPTION", "PLAY_REFUND_REVIEW",
 	"APPS_IN_TOSS_API_URL", "APPS_IN_TOSS_CERTIFICATE", "APPS_IN_TOSS_KEY", "APPS_IN_TOSS_CA", "APPS_IN_TOSS_WEBHOOK_SECRET",
 	"TOSS_API_URL", "TOSS_SECRET_KEY",
 	"DODO_API_URL", "DODO_API_KEY", "DODO_WEBHOOK_SECRETS",
@@ -101,6 +102,7 @@ func (s *Stack) localValues() map[string]string {
 	values["PUBLIC_KEYS"] = list(func(k keyPair) string { return k.Public })
 	values["SECRET_KEYS"] = list(func(k keyPair) string { return k.Secret })
 	values["APPLE_CONSUMPTION"] = "on" // the sample project's customers consented
+	values["PLAY_REFUND_REVIEW"] = "on"
 	values["REMINDER_FROM"] = "reminders@example.com"
 	values["REMINDER_SMS"] = "on"
 	values["REMINDER_WEBHOOK_URL"] = s.URL() + outboxPath + "/webhook"
