@@ -30,7 +30,10 @@ type Webhook func(ctx context.Context, header http.Header, body []byte) (notice.
 type Webhooks struct {
 	Provider string
 	Scopes   map[table.Scope]Webhook // what has no account here has no address
-	Queue    interface {
+	// Cuts hands a body of more than MostBytes on with what is behind one more cut off, for a
+	// sender that would repeat it for days if it were refused.
+	Cuts  bool
+	Queue interface {
 		Send(ctx context.Context, group string, messages []notice.Hint) (sent int, err error)
 	}
 	Clock clock.Clock
@@ -79,7 +82,7 @@ func (h *Webhooks) receive(r *http.Request) error {
 	switch {
 	case err != nil:
 		return untaken(err) // it came in part; Apple does not send again what is answered 400
-	case len(body) > MostBytes:
+	case len(body) > MostBytes && !h.Cuts:
 		return &sizeError{}
 	}
 	hint, err := read(r.Context(), r.Header, body)

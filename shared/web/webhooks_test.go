@@ -233,3 +233,21 @@ func TestWhatASenderWroteStaysSmallInTheQueueAndOutOfLogs(t *testing.T) {
 		t.Errorf("payment: got %d bytes that are no id, want none", len(got))
 	}
 }
+
+// Pub/Sub repeats for days what is answered 413, and its own notices are never that large.
+func TestABodyThatIsTooLargeIsHandedOnCutWhereItWouldBeRepeated(t *testing.T) {
+	w := newWorld(t)
+	var got int
+	w.webhooks["dodo"].Scopes[table.Default] = func(_ context.Context, _ http.Header, body []byte) (notice.Hint, error) {
+		got = len(body)
+		return notice.Hint{Signed: true, ID: "1", Type: "unreadable"}, nil
+	}
+	w.expect(413, "body_too_large", "POST", "/webhooks/dodo", nil, strings.Repeat(" ", web.MostBytes+1))
+	w.webhooks["dodo"].Cuts = true
+	for _, length := range []int{web.MostBytes - 1, web.MostBytes, web.MostBytes + 1, 2 * web.MostBytes} {
+		w.expect(200, "", "POST", "/webhooks/dodo", nil, strings.Repeat(" ", length))
+		if want := min(length, web.MostBytes+1); got != want {
+			t.Errorf("%d bytes: got %d in the reader, want %d", length, got, want)
+		}
+	}
+}
