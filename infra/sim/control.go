@@ -44,8 +44,8 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("GET /_sim/{$}", func(w http.ResponseWriter, r *http.Request) {
 		stage.Write(w, stage.JSON(http.StatusOK, map[string]any{
 			"controls": controls,
-			"effects":  []string{"/_sim/apple/effects", "/_sim/appsintoss/effects", "/_sim/dodo/effects", "/_sim/toss/effects"},
-			"webhooks": []string{"/_sim/apple/webhooks", "/_sim/dodo/webhooks", "/_sim/toss/webhooks"},
+			"effects":  []string{"/_sim/apple/effects", "/_sim/appsintoss/effects", "/_sim/dodo/effects", "/_sim/play/effects", "/_sim/toss/effects"},
+			"webhooks": []string{"/_sim/apple/webhooks", "/_sim/dodo/webhooks", "/_sim/play/webhooks", "/_sim/toss/webhooks"},
 		}))
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

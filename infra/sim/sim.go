@@ -28,6 +28,7 @@ import (
 	"grantline/infra/sim/apple"
 	"grantline/infra/sim/appsintoss"
 	"grantline/infra/sim/dodo"
+	"grantline/infra/sim/play"
 	"grantline/infra/sim/stage"
 	"grantline/infra/sim/toss"
 )
@@ -61,6 +62,7 @@ type Server struct {
 	Toss       *toss.Simulator
 	AppsInToss *appsintoss.Simulator
 	Apple      *apple.Simulator
+	Play       *play.Simulator
 	Dodo       *dodo.Simulator
 
 	listener *splitter
@@ -111,6 +113,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	}
 	s.Toss, s.AppsInToss = toss.New(options("toss")), appsintoss.New(options("appsintoss"))
 	s.Apple, s.Dodo = apple.New(options("apple")), dodo.New(options("dodo"))
+	s.Play = play.New(options("play"))
 	if err := s.writeEnv(o.Dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("sim: %w", err), listener.Close(), s.removeFiles())
 	}
@@ -194,6 +197,12 @@ func (s *Server) writeEnv(dir string) error {
 		"APPLE_KEY_ID":          store.KeyID,
 		"APPLE_PRIVATE_KEY":     string(store.PrivateKey),
 		"APPLE_REVOCATION":      "off",
+		"PLAY_API_URL":          s.URL() + "/play",
+		"PLAY_PACKAGE_NAMES":    play.Package,
+		"PLAY_CREDENTIALS":      string(s.Play.Credentials()),
+		"PLAY_PUSH_AUDIENCE":    play.PushAudience,
+		"PLAY_PUSH_EMAIL":       play.PushEmail,
+		"PLAY_PUSH_KEYS_URL":    s.URL() + "/play/oauth2/v3/certs",
 	}
 	for _, file := range []struct {
 		variable, name string
@@ -227,7 +236,7 @@ func (s *Server) removeFiles() error {
 
 // providers are the simulators by the first part of their paths.
 func (s *Server) providers() map[string]provider {
-	return map[string]provider{"toss": s.Toss, "appsintoss": s.AppsInToss, "apple": s.Apple, "dodo": s.Dodo}
+	return map[string]provider{"toss": s.Toss, "appsintoss": s.AppsInToss, "apple": s.Apple, "play": s.Play, "dodo": s.Dodo}
 }
 
 // Close stops the simulators, drops the calls that hang, and removes the files.

@@ -98,7 +98,8 @@ func TestEnvironmentHasExactlyWhatTheProductReads(t *testing.T) {
 	env := server.Env()
 	want := strings.Fields(`APPLE_API_URL APPLE_APP_ID APPLE_BUNDLE_IDS APPLE_ISSUER_ID APPLE_KEY_ID APPLE_PRIVATE_KEY APPLE_REVOCATION
 		APPLE_ROOT_CERTIFICATES APPLE_SANDBOX_API_URL APPS_IN_TOSS_API_URL APPS_IN_TOSS_CA APPS_IN_TOSS_CERTIFICATE APPS_IN_TOSS_KEY
-		DODO_API_KEY DODO_API_URL DODO_WEBHOOK_SECRETS TOSS_API_URL TOSS_SECRET_KEY`)
+		DODO_API_KEY DODO_API_URL DODO_WEBHOOK_SECRETS PLAY_API_URL PLAY_CREDENTIALS PLAY_PACKAGE_NAMES PLAY_PUSH_AUDIENCE PLAY_PUSH_EMAIL
+		PLAY_PUSH_KEYS_URL TOSS_API_URL TOSS_SECRET_KEY`)
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(env))); diff != "" {
 		t.Errorf("names differ (-want +got):\n%s", diff)
 	}
@@ -107,6 +108,7 @@ func TestEnvironmentHasExactlyWhatTheProductReads(t *testing.T) {
 		"TOSS_API_URL": "http://" + host + "/toss", "DODO_API_URL": "http://" + host + "/dodo", "APPS_IN_TOSS_API_URL": "https://" + host + "/appsintoss",
 		"APPLE_API_URL": "http://" + host + "/apple", "APPLE_SANDBOX_API_URL": "http://" + host + "/apple/sandbox",
 		"APPLE_BUNDLE_IDS": "com.example.app", "APPLE_REVOCATION": "off",
+		"PLAY_API_URL": "http://" + host + "/play", "PLAY_PACKAGE_NAMES": "com.example.app", "PLAY_PUSH_KEYS_URL": "http://" + host + "/play/oauth2/v3/certs",
 	} {
 		if env[name] != want {
 			t.Errorf("%s: got %q, want %q", name, env[name], want)

@@ -59,8 +59,9 @@ type APIConfig struct {
 // body never reads as a purchase. Words that we do not know are handed up as they are.
 //
 // A call is repeated where Google or the network says that a moment later it may succeed:
-// three requests at most, and one more with fresh credentials after a 401. See Refund for
-// the one that is not.
+// three requests at most, and one more with fresh credentials after a 401; beside these
+// net/http repeats a GET on a kept connection that broke. See Refund for what is not
+// repeated.
 //
 // Errors are *fault.Error with an *APIError inside: fault.NotFound where Google surely has
 // no such thing, or no longer (ErrGone), fault.Invalid where it refuses what was asked,

@@ -25,8 +25,9 @@ func shareKey(pkg, token string) apiKey { return sha256.Sum256([]byte(pkg + "\x0
 
 // apiShare gives callers that ask about one token at about the same time one answer.
 type apiShare[T any] struct {
-	mu   sync.Mutex
-	kept map[apiKey]*sharedAnswer[T]
+	mu      sync.Mutex
+	kept    map[apiKey]*sharedAnswer[T]
+	waiting int // callers, for another's answer
 }
 
 // sharedAnswer is one that is being asked for until done is closed.
@@ -48,17 +49,33 @@ func (s *apiShare[T]) get(ctx context.Context, c clock.Clock, key apiKey, ask fu
 		if theirs == nil {
 			return s.lead(ctx, key, mine, ask)
 		}
-		select {
-		case <-theirs.done:
-			if !theirs.alone {
-				return theirs.answer, theirs.asked, theirs.err
-			}
-			s.drop(key, theirs)
-		case <-ctx.Done():
+		if err := s.await(ctx, theirs); err != nil {
 			var none T
-			return none, time.Time{}, (&APIError{Method: "shared", why: transport.Why(ctx.Err()), kind: fault.Unavailable}).fault()
+			return none, time.Time{}, err
 		}
+		if !theirs.alone {
+			return theirs.answer, theirs.asked, theirs.err
+		}
+		s.drop(key, theirs)
 	}
+}
+
+// await waits until an answer of another's is there, and fails where the time ends before.
+func (s *apiShare[T]) await(ctx context.Context, theirs *sharedAnswer[T]) error {
+	s.wait(1)
+	defer s.wait(-1)
+	select {
+	case <-theirs.done:
+		return nil
+	case <-ctx.Done():
+		return (&APIError{Method: "the same of another call", why: transport.Why(ctx.Err()), kind: fault.Unavailable}).fault()
+	}
+}
+
+func (s *apiShare[T]) wait(more int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting += more
 }
 
 // join gives an answer to wait for, or the one to be asked for.
