@@ -342,6 +342,42 @@ func bought(t *testing.T, server *sim.Server, event, example string) string {
 	return strings.Replace(example, "350001234567890", id, 1)
 }
 
+// held puts a purchase in place of the one that a Play example names, with what its control
+// needs to have happened.
+func held(t *testing.T, server *sim.Server, event, example string) string {
+	t.Helper()
+	of := func(event, body string) string {
+		status, made := post(t, server.URL()+"/_sim/play/"+event, body)
+		if status != 200 {
+			t.Fatalf("play.%s %s: got %d %v, want 200", event, body, status, made)
+		}
+		token, _ := made["purchaseToken"].(string)
+		return token
+	}
+	product := "premium:monthly"
+	switch event {
+	case "play.complete", "play.abandon":
+		product = "gems_100&pending=true"
+	case "play.consume":
+		product = "gems_100"
+	case "play.top-up":
+		product = "premium:monthly-prepaid"
+	}
+	token := of("buy", "productId="+product)
+	before := map[string]string{
+		"play.restart": "cancel", "play.resubscribe": "cancel", "play.resume": "pause", "play.replace": "acknowledge",
+		"play.price-accept": "price-change", "play.price-step-up-accept": "price-step-up",
+	}[event]
+	if before != "" {
+		body := "purchaseToken=" + token
+		if strings.HasPrefix(before, "price") {
+			body += "&price=5900"
+		}
+		of(before, body)
+	}
+	return strings.Replace(example, "GPA.1234-5678-9012-34567", token, 1)
+}
+
 func TestEachControlIsListedAndDocumentedAndItsExampleWorks(t *testing.T) {
 	server := start(t, sim.Options{Webhooks: stagetest.NewReceiver(t, stagetest.NewClock()).URL})
 	readme, err := os.ReadFile("README.md")
@@ -370,6 +406,9 @@ func TestEachControlIsListedAndDocumentedAndItsExampleWorks(t *testing.T) {
 		}
 		if strings.Contains(example, "350001234567890") {
 			example = bought(t, server, control.Event, example)
+		}
+		if strings.Contains(example, "GPA.1234-5678-9012-34567") {
+			example = held(t, server, control.Event, example)
 		}
 		if status, got := post(t, server.URL()+control.Path, example); status != 200 {
 			t.Errorf("%s %s: got %d %v, want 200", control.Event, example, status, got)
