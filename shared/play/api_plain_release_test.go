@@ -1,0 +1,5 @@
+//go:build !local
+
+package play_test
+
+const apiPlainAllowed = false
