@@ -2,11 +2,9 @@ package apple
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -14,6 +12,7 @@ import (
 	"time"
 
 	"grantline/shared/clock"
+	"grantline/shared/transport"
 )
 
 // Where the App Store Server API answers (App Store Server API changelog, 2026-05-05).
@@ -107,11 +106,7 @@ func NewAPI(c APIConfig) (*API, error) {
 		bases:  map[Environment]string{Production: production, Sandbox: sandbox},
 		config: c,
 		bearer: bearer{issuerID: c.IssuerID, keyID: c.KeyID, source: c.PrivateKey, clock: c.Clock},
-		client: &http.Client{
-			Transport: c.Transport,
-			// Elsewhere nobody should see the token.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+		client: transport.Client(c.Transport),
 	}, nil
 }
 
@@ -124,34 +119,19 @@ func apiBase(field, text string) (string, error) {
 		return "", fmt.Errorf("apple: %s should be an https URL of a host alone", field)
 	}
 	alone := strings.Trim(base.Path, "/") == ""
-	if base.Scheme == "https" && alone || base.Scheme == "http" && plainAPI(base.Hostname()) {
+	if base.Scheme == "https" && alone || base.Scheme == "http" && transport.Plain(base.Hostname()) {
 		return strings.TrimRight(base.String(), "/"), nil
 	}
 	return "", fmt.Errorf("apple: %s should be an https URL of a host alone", field)
 }
 
-const (
-	apiConnectWait = 5 * time.Second // for a connect and a handshake each
-	apiIdle        = 30 * time.Second
-	maxAPIHeader   = 64 << 10 // bytes
-)
+// apiConnectWait bounds a connect and a handshake each.
+const apiConnectWait = 5 * time.Second
 
 // apiTransport keeps few connections and not for long: a sweep asks hundreds of questions
 // in a row, while a function that was frozen finds its connections broken. What net/http
 // repeats of itself on one of those may be repeated, as everything here.
-func apiTransport() *http.Transport {
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: apiConnectWait}).DialContext,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(4)},
-		TLSHandshakeTimeout:    apiConnectWait,
-		MaxIdleConns:           8,
-		MaxIdleConnsPerHost:    4,
-		IdleConnTimeout:        apiIdle,
-		DisableCompression:     true,
-		MaxResponseHeaderBytes: maxAPIHeader,
-	}
-}
+func apiTransport() *http.Transport { return transport.Kept(apiConnectWait) }
 
 // bundleShape is how a bundle id looks (Information Property List, CFBundleIdentifier).
 var bundleShape = regexp.MustCompile(`^[A-Za-z0-9.-]{1,155}$`)

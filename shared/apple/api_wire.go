@@ -3,11 +3,8 @@ package apple
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
-	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -18,6 +15,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"grantline/shared/clock"
+	"grantline/shared/transport"
 )
 
 const (
@@ -175,14 +173,14 @@ func (s *asking) send(ctx context.Context, token string) (apiAnswer, *APIError) 
 		return apiAnswer{}, s.silence(err)
 	}
 	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAPIAnswer+1))
-	if err != nil {
-		return apiAnswer{}, s.silence(err)
-	}
-	if len(body) > maxAPIAnswer {
-		failed := s.failure("the answer is too large")
+	body, err := transport.Read(res.Body, maxAPIAnswer)
+	switch {
+	case errors.Is(err, transport.ErrTooLarge):
+		failed := s.failure(transport.Why(err))
 		failed.Status = res.StatusCode
 		return apiAnswer{}, failed
+	case err != nil:
+		return apiAnswer{}, s.silence(err)
 	}
 	answer := apiAnswer{res.StatusCode, body, res.Header}
 	if s.succeeded(answer.status) {
@@ -204,7 +202,7 @@ func (s *asking) succeeded(status int) bool {
 // silence is the failure of a request that was not answered. Where it ended with its caller
 // there is no time left for another.
 func (s *asking) silence(err error) *APIError {
-	failed := s.failure(whySilent(err))
+	failed := s.failure(transport.Why(err))
 	failed.broken = true
 	return failed
 }
@@ -334,31 +332,4 @@ type apiDate struct{ time.Time }
 func (d *apiDate) UnmarshalJSON(value []byte) (err error) {
 	d.Time, err = date(value)
 	return err
-}
-
-// whySilent says in our own words why there was no answer: the text of a network error
-// may quote the address, which holds ids, or what a stranger answered.
-func whySilent(err error) string {
-	var (
-		netErr  net.Error
-		nameErr *net.DNSError
-		certErr *tls.CertificateVerificationError
-		opErr   *net.OpError
-	)
-	switch {
-	case errors.Is(err, context.Canceled):
-		return "the caller gave up"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
-		return "no answer in time"
-	case errors.As(err, &nameErr):
-		return "the host's name was not resolved"
-	case errors.As(err, &certErr):
-		return "the host's certificate is not trusted"
-	case errors.As(err, &opErr):
-		return "the connection failed at " + opErr.Op
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the connection was closed"
-	default:
-		return "no readable answer"
-	}
 }

@@ -17,12 +17,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/subtle"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -31,6 +28,7 @@ import (
 	"time"
 
 	"grantline/shared/billing"
+	"grantline/shared/transport"
 )
 
 // Name is the gateway's name in records and requests.
@@ -40,8 +38,6 @@ const (
 	// maxAnswer bounds an answer, in bytes. A page of 100 payments whose metadata is as
 	// large as Dodo allows is 3 MB.
 	maxAnswer = 4 << 20
-	// maxHeader bounds the header of an answer, in bytes.
-	maxHeader = 64 << 10
 	// connectWait bounds a connect and a handshake each.
 	connectWait = 10 * time.Second
 )
@@ -76,7 +72,7 @@ func New(c Config) (*Gateway, error) {
 	base, err := url.Parse(c.URL)
 	switch {
 	case err != nil || base.Host == "" || base.User != nil || base.RawQuery != "" || base.Fragment != "",
-		base.Scheme != "https" && (base.Scheme != "http" || !plainAllowed(base.Hostname())):
+		base.Scheme != "https" && (base.Scheme != "http" || !transport.Plain(base.Hostname())):
 		return nil, errors.New("dodo: URL should be an https URL without user, query and fragment")
 	case c.Key == nil:
 		return nil, errors.New("dodo: Key should be set")
@@ -88,11 +84,7 @@ func New(c Config) (*Gateway, error) {
 	if c.Transport == nil {
 		c.Transport = ownTransport()
 	}
-	client := &http.Client{
-		Transport:     c.Transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	return &Gateway{strings.TrimRight(base.String(), "/"), c, client}, nil
+	return &Gateway{strings.TrimRight(base.String(), "/"), c, transport.Client(c.Transport)}, nil
 }
 
 // Repeats is false: Dodo has no idempotency for charges and refunds.
@@ -101,17 +93,7 @@ func (g *Gateway) Repeats() bool { return false }
 // ownTransport uses each connection once: net/http repeats by itself what it sent on a
 // kept connection that broke, if it takes the request for one that can be repeated; and a
 // function that was frozen finds all of them broken.
-func ownTransport() *http.Transport {
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: connectWait}).DialContext,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(4)},
-		TLSHandshakeTimeout:    connectWait,
-		DisableKeepAlives:      true,
-		DisableCompression:     true,
-		MaxResponseHeaderBytes: maxHeader,
-	}
-}
+func ownTransport() *http.Transport { return transport.Once(connectWait) }
 
 // bounded ends a method's requests at the gateway's timeout.
 func (g *Gateway) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -171,7 +153,7 @@ func (g *Gateway) key(ctx context.Context, fresh bool) (string, error) {
 // send puts one request on the wire.
 func (g *Gateway) send(ctx context.Context, c call, key string) (answer, error) {
 	if err := ctx.Err(); err != nil {
-		return answer{}, fmt.Errorf("%w: %s", errUnsent, reason(err))
+		return answer{}, fmt.Errorf("%w: %s", errUnsent, transport.Why(err))
 	}
 	// A transport that asked for a connection and was given none has sent nothing: no
 	// name, no route, no handshake, no time. One that asked for none says nothing.
@@ -199,50 +181,23 @@ func (g *Gateway) send(ctx context.Context, c call, key string) (answer, error) 
 	res, err := g.client.Do(req)
 	if err != nil {
 		if asked.Load() && !given.Load() {
-			return answer{}, fmt.Errorf("%w: %s", errUnsent, reason(err))
+			return answer{}, fmt.Errorf("%w: %s", errUnsent, transport.Why(err))
 		}
-		return answer{}, errors.New("dodo: " + reason(err))
+		return answer{}, errors.New("dodo: " + transport.Why(err))
 	}
 	defer func() { _ = res.Body.Close() }()
-	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
-	if err != nil {
-		return answer{}, errors.New("dodo: in the middle of the answer: " + reason(err))
-	}
-	if len(text) > maxAnswer {
-		return answer{}, errors.New("dodo: the answer is too large")
+	text, err := transport.Read(res.Body, maxAnswer)
+	switch {
+	case errors.Is(err, transport.ErrTooLarge):
+		return answer{}, errors.New("dodo: " + transport.Why(err))
+	case err != nil:
+		return answer{}, errors.New("dodo: in the middle of the answer: " + transport.Why(err))
 	}
 	a := answer{status: res.StatusCode, body: readObject(text)}
 	if res.StatusCode >= 300 {
 		a.code = a.body.code("code")
 	}
 	return a, nil
-}
-
-// reason says in our own words why there was no answer: the text of a network error may
-// quote the address, which holds ids, or what a stranger answered.
-func reason(err error) string {
-	var (
-		netErr  net.Error
-		nameErr *net.DNSError
-		certErr *tls.CertificateVerificationError
-		opErr   *net.OpError
-	)
-	switch {
-	case errors.Is(err, context.Canceled):
-		return "the caller gave up"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
-		return "no answer in time"
-	case errors.As(err, &nameErr):
-		return "the host's name was not resolved"
-	case errors.As(err, &certErr):
-		return "the host's certificate is not trusted"
-	case errors.As(err, &opErr):
-		return "the connection failed at " + opErr.Op
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the connection was closed"
-	default:
-		return "no readable answer"
-	}
 }
 
 // printable says whether s is ASCII without spaces and control characters.

@@ -12,6 +12,7 @@ import (
 
 	"grantline/shared/billing"
 	"grantline/shared/fault"
+	"grantline/shared/transport"
 )
 
 // What Dodo is sent about a payer (ISO 3166-1; RFC 5321 for the length of an address).
@@ -158,7 +159,7 @@ func returnable(address string) bool {
 func page(o object) string {
 	link := o.text("payment_link")
 	u, err := url.Parse(link)
-	if err != nil || u.Host == "" || !printable(link) || u.Scheme != "https" && (u.Scheme != "http" || !plainAllowed(u.Hostname())) {
+	if err != nil || u.Host == "" || !printable(link) || u.Scheme != "https" && (u.Scheme != "http" || !transport.Plain(u.Hostname())) {
 		return ""
 	}
 	return link

@@ -18,18 +18,16 @@ import (
 	"bytes"
 	"context"
 	"crypto/subtle"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
 	"grantline/shared/billing"
+	"grantline/shared/transport"
 )
 
 // Name is the gateway's name in records and requests.
@@ -38,8 +36,6 @@ const Name = "toss"
 const (
 	// maxAnswer bounds an answer, in bytes. A payment with a hundred cancels is 50 KB.
 	maxAnswer = 1 << 20
-	// maxHeader bounds the header of an answer, in bytes.
-	maxHeader = 64 << 10
 	// connectWait bounds a connect and a handshake each; a charge itself may take 40 s.
 	connectWait = 10 * time.Second
 )
@@ -83,7 +79,7 @@ func New(c Config) (*Gateway, error) {
 	base, err := url.Parse(c.URL)
 	switch {
 	case err != nil || base.Host == "" || base.User != nil || base.RawQuery != "" || base.Fragment != "",
-		base.Scheme != "https" && (base.Scheme != "http" || !plainAllowed(base.Hostname())):
+		base.Scheme != "https" && (base.Scheme != "http" || !transport.Plain(base.Hostname())):
 		return nil, errors.New("toss: URL should be an https URL without user, query and fragment")
 	case c.SecretKey == nil:
 		return nil, errors.New("toss: SecretKey should be set")
@@ -95,27 +91,13 @@ func New(c Config) (*Gateway, error) {
 	if c.Transport == nil {
 		c.Transport = ownTransport()
 	}
-	client := &http.Client{
-		Transport:     c.Transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	return &Gateway{strings.TrimRight(base.String(), "/"), c, client}, nil
+	return &Gateway{strings.TrimRight(base.String(), "/"), c, transport.Client(c.Transport)}, nil
 }
 
 // ownTransport uses each connection once. net/http repeats by itself what it sent on a
 // kept connection that broke, Idempotency-Key or not; and a function that was frozen
 // finds all of them broken. A handshake is cheaper than either.
-func ownTransport() *http.Transport {
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: connectWait}).DialContext,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(4)},
-		TLSHandshakeTimeout:    connectWait,
-		DisableKeepAlives:      true,
-		DisableCompression:     true,
-		MaxResponseHeaderBytes: maxHeader,
-	}
-}
+func ownTransport() *http.Transport { return transport.Once(connectWait) }
 
 // call is one request.
 type call struct {
@@ -189,15 +171,15 @@ func (g *Gateway) send(ctx context.Context, c call, secret string) (answer, erro
 
 	res, err := g.client.Do(req)
 	if err != nil {
-		return answer{}, errors.New("toss: " + reason(err))
+		return answer{}, errors.New("toss: " + transport.Why(err))
 	}
 	defer func() { _ = res.Body.Close() }()
-	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
-	if err != nil {
-		return answer{}, errors.New("toss: in the middle of the answer: " + reason(err))
-	}
-	if len(text) > maxAnswer {
-		return answer{}, errors.New("toss: the answer is too large")
+	text, err := transport.Read(res.Body, maxAnswer)
+	switch {
+	case errors.Is(err, transport.ErrTooLarge):
+		return answer{}, errors.New("toss: " + transport.Why(err))
+	case err != nil:
+		return answer{}, errors.New("toss: in the middle of the answer: " + transport.Why(err))
 	}
 	a := answer{status: res.StatusCode, text: text, body: readObject(text)}
 	if code := a.body.text("code"); codeShape.MatchString(code) {
@@ -207,33 +189,6 @@ func (g *Gateway) send(ctx context.Context, c call, secret string) (answer, erro
 		a.trace = trace
 	}
 	return a, nil
-}
-
-// reason says in our own words why there was no answer: the text of a network error may
-// quote the address, which holds the billing key, or what a stranger answered.
-func reason(err error) string {
-	var (
-		netErr  net.Error
-		nameErr *net.DNSError
-		certErr *tls.CertificateVerificationError
-		opErr   *net.OpError
-	)
-	switch {
-	case errors.Is(err, context.Canceled):
-		return "the caller gave up"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
-		return "no answer in time"
-	case errors.As(err, &nameErr):
-		return "the host's name was not resolved"
-	case errors.As(err, &certErr):
-		return "the host's certificate is not trusted"
-	case errors.As(err, &opErr):
-		return "the connection failed at " + opErr.Op
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the connection was closed"
-	default:
-		return "no readable answer"
-	}
 }
 
 // printable says whether s is ASCII without spaces and control characters.

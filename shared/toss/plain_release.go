@@ -1,6 +1,0 @@
-//go:build !local
-
-package toss
-
-// plainAllowed says whether a host may be asked without TLS: none.
-func plainAllowed(string) bool { return false }

@@ -1,0 +1,5 @@
+//go:build local
+
+package transport_test
+
+const localBuild = true
