@@ -22,6 +22,7 @@ type Claims struct {
 	// the App Store. Without one it is worth what the App Store once signed.
 	AsksApple bool
 	Offers    Offers
+	Shelves   map[string]Shelf // by store; those that tell us what they sell
 	Clock     clock.Clock
 	Log       *slog.Logger
 }
@@ -35,6 +36,8 @@ func (c *Claims) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		serve(w, r, c.Log, only(http.MethodPost, c.fulfill), refuseFulfillment)
 	case "/v1/apple/offers":
 		serve(w, r, c.Log, only(http.MethodPost, c.offer), refuseWithProblem)
+	case "/v1/products":
+		serve(w, r, c.Log, only(http.MethodGet, c.products), refuseWithProblem)
 	default:
 		serve(w, r, c.Log, noRoute, refuseWithProblem)
 	}
