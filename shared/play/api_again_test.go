@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"grantline/shared/clock"
 	"grantline/shared/fault"
 	"grantline/shared/play"
 )
@@ -194,6 +195,22 @@ func TestAQuotaIsNotWaitedForBeyondTheDeadline(t *testing.T) {
 	g.clock.move(-24 * time.Hour)
 	if err := ask(t.Context()); err != nil || len(g.clock.naps()) != 1 {
 		t.Errorf("got %v after %v, want it at once", err, g.clock.naps())
+	}
+}
+
+// Who would wait for longer than any call lasts is told at once.
+func TestAQuotaIsNotWaitedForWithoutEnd(t *testing.T) {
+	g := newGoogle(t, apiSays(`{}`))
+	a := g.api(func(c *play.APIConfig) { c.Clock = clock.Fixed(apiNow) })
+	for i := range 40 {
+		_, _, err := a.Voided(t.Context(), apiPackage, apiNow.Add(-time.Hour), apiNow, "")
+		if i < 30 {
+			if err != nil {
+				t.Fatalf("the request %d: got %v, want its turn within 30 s", i, err)
+			}
+			continue
+		}
+		apiKindIs(t, fmt.Sprint("the request ", i), err, fault.Unavailable, play.ErrQuota)
 	}
 }
 

@@ -183,7 +183,7 @@ func (e *APIError) refused(status int, answer error, effect bool) *APIError {
 				break
 			}
 		}
-		means = reread(means, status, said.Message, effect)
+		means = reread(means, status, said.Message)
 	} else {
 		e.why = "no error of Google's form"
 	}
@@ -223,9 +223,9 @@ func (e *APIError) refused(status int, answer error, effect bool) *APIError {
 }
 
 // reread looks at the sentences that Google has no reason for: they are read and not kept.
-func reread(means apiMeaning, status int, message string, effect bool) apiMeaning {
+func reread(means apiMeaning, status int, message string) apiMeaning {
 	switch {
-	case effect && status == http.StatusBadRequest && means == meansRefused && strings.Contains(strings.ToLower(message), "not in a valid state"):
+	case status == http.StatusBadRequest && means == meansRefused && strings.Contains(strings.ToLower(message), "not in a valid state"):
 		return meansState
 	case status == http.StatusNotFound && strings.HasPrefix(message, "Package not found"):
 		// The package is one of our settings; the token may be as good as any.

@@ -73,6 +73,8 @@ func TestEveryErrorOfGooglesHasItsReaction(t *testing.T) {
 		"503":                      {apiFails(503, "backendError", "x"), fault.Unavailable, nil, nil, 3, 0},
 		"503 that says it is 404":  {apiTurn{status: 503, body: apiFails(404, "purchaseTokenNotFound", "x").body}, fault.Unavailable, nil, nil, 3, 0},
 		"503 that says it is 410":  {apiTurn{status: 503, body: apiFails(410, "purchaseTokenNoLongerValid", "x").body}, fault.Unavailable, nil, nil, 3, 0},
+		"404 that says it is 500":  {apiTurn{status: 404, body: apiFails(500, "backendError", "x").body}, fault.Unavailable, nil, nil, 1, 0},
+		"400 that says it is 404":  {apiTurn{status: 400, body: apiFails(404, "notFound", "x").body}, fault.Unavailable, nil, nil, 1, 0},
 		"302":                      {apiTurn{status: 302, header: http.Header{"Location": {"/androidpublisher/else"}}}, fault.Unavailable, nil, nil, 1, 0},
 		"304":                      {apiTurn{status: 304}, fault.Unavailable, nil, nil, 1, 0},
 		"404 with a word of a 400": {apiFails(404, "invalid", "x"), fault.NotFound, nil, nil, 1, 0},
