@@ -250,7 +250,7 @@ func (b *Book) compare(ctx context.Context, scope table.Scope, claimant *string,
 // revoke makes a refund of a sale that we know of and the store says failed; false if we know
 // of none.
 func (s *state) revoke(news News) bool {
-	known := slices.ContainsFunc(s.entries, func(e entry) bool { return e.was.ID != "" })
+	known := slices.ContainsFunc(s.entries[:len(news.Sales)], func(e entry) bool { return e.was.ID != "" })
 	for i := range news.Sales {
 		if known {
 			s.entries[i].sale.State, news.Sales[i].State = Refunded, Refunded
@@ -264,6 +264,7 @@ func (s *state) revoke(news News) bool {
 func (b *Book) unpaid(ctx context.Context, was state, news News, claimed bool) (Claimed, error) {
 	asked, t := news.Sales[0], news.Token
 	is := decision{state: was}
+	is.entries = nil // no order changes
 	if t != nil {
 		is.line.Store, is.line.Line = asked.Store, asked.Line
 		switch h, held := is.line.held(t.ID); {

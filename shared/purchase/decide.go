@@ -38,7 +38,9 @@ func (b *Book) decide(was state, news News, claimed bool, now time.Time) (decisi
 		e := &is.entries[i]
 		e.is = e.was
 		if i >= len(news.Sales) {
-			is.supersede(e, news)
+			if !over {
+				is.supersede(e, news)
+			}
 			continue
 		}
 		if over && e.sale.State == Paid {
@@ -101,7 +103,9 @@ func (b *Book) decide(was state, news News, claimed bool, now time.Time) (decisi
 	}
 	is.learn(news, now)
 	if b.follows(is.line.Store) {
-		is.line.Again = news.Again
+		if !over {
+			is.line.Again = news.Again
+		}
 		is.line.CheckAt = is.line.checkAt(now, news.Unasked)
 	}
 	if owner != "" {

@@ -64,24 +64,41 @@ func (r Record) held(id string) (Held, bool) {
 	return r.Tokens[at], true
 }
 
+// before are the ids of the tokens that came before one: those of its chain, and what the line
+// holds behind them.
+func (r Record) before(t Token) map[string]bool {
+	before := map[string]bool{}
+	for o := t.Older; o != nil; o = o.Older {
+		before[o.ID] = true
+	}
+	behind := false
+	for _, h := range r.Tokens {
+		if behind = behind || before[h.ID]; behind && h.ID != t.ID {
+			before[h.ID] = true
+		}
+	}
+	return before
+}
+
 // meet adds a token to its line, in front of those whose place it took, and unless it is
 // still to be paid they are over. One that has a record of its own and that the line does
-// not hold is over itself: it came before those that the line holds.
+// not hold came before one of those in front of it, and is over unless they are all still to
+// be paid. What is over takes no place.
 func (r Record) meet(t Token, recorded, pending bool) Record {
 	r.Tokens = slices.Clone(r.Tokens)
-	older := map[string]bool{}
-	for o := t.Older; o != nil; o = o.Older {
-		older[o.ID] = true
-	}
+	older := r.before(t)
 	at := slices.IndexFunc(r.Tokens, func(h Held) bool { return h.ID == t.ID })
-	switch {
-	case at >= 0:
-	case recorded && len(r.Tokens) > 0:
-		at = len(r.Tokens)
-		r.Tokens = append(r.Tokens, Held{ID: t.ID, Over: true})
-	default:
-		at = max(0, slices.IndexFunc(r.Tokens, func(h Held) bool { return older[h.ID] }))
-		r.Tokens = slices.Insert(r.Tokens, at, Held{ID: t.ID})
+	if at < 0 {
+		at = slices.IndexFunc(r.Tokens, func(h Held) bool { return older[h.ID] })
+		switch {
+		case at < 0 && recorded:
+			at = len(r.Tokens)
+		case at < 0:
+			at = 0
+		}
+		paid := func(h Held) bool { return !h.Pending }
+		over := recorded && len(r.Tokens) > 0 && (at == 0 || slices.ContainsFunc(r.Tokens[:at], paid))
+		r.Tokens = slices.Insert(r.Tokens, at, Held{ID: t.ID, Over: over})
 	}
 	h := &r.Tokens[at]
 	h.Secret, h.Kind, h.Pending = t.Secret, t.Kind, pending
@@ -89,7 +106,7 @@ func (r Record) meet(t Token, recorded, pending bool) Record {
 		return r
 	}
 	for i := range r.Tokens {
-		if older[r.Tokens[i].ID] {
+		if older[r.Tokens[i].ID] && !h.Over {
 			r.Tokens[i].Over, r.Tokens[i].Pending = true, false
 		}
 	}
@@ -303,16 +320,13 @@ func (r Record) named(line string, sales []Sale) []Sale {
 
 // superseded are the orders of a line that a token of the news may take the place of.
 func (r Record) superseded(news News) []Term {
-	var older []string
-	for t := news.Token.Older; t != nil; t = t.Older {
-		older = append(older, t.ID)
-	}
-	if len(older) == 0 {
+	if news.Token.Older == nil {
 		return nil
 	}
+	older := r.before(*news.Token)
 	var terms []Term
 	for _, t := range r.Terms {
-		if h, known := r.held(t.Token); t.State == Paid && (slices.Contains(older, t.Token) || known && h.Over) {
+		if h, known := r.held(t.Token); t.State == Paid && (older[t.Token] || known && h.Over) {
 			terms = append(terms, t)
 		}
 	}
