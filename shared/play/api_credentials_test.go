@@ -89,6 +89,15 @@ func TestARefusedTokenIsReplacedOnceByFreshCredentials(t *testing.T) {
 	}
 }
 
+// However a call goes on, it looks at the credentials afresh once.
+func TestACallAsksForFreshCredentialsOnce(t *testing.T) {
+	g := newGoogle(t, apiFails(401, "authError", "x"), apiFails(500, "backendError", "x"), apiFails(401, "authError", "x"), apiSays(aProduct))
+	apiKindIs(t, "refused again", apiRead(t.Context(), g.api()), fault.Unavailable, play.ErrConfiguration)
+	if len(g.requests()) != 3 || fmt.Sprint(g.looks()) != "[false true]" {
+		t.Errorf("got %d requests and the looks %v, want 3 and one fresh", len(g.requests()), g.looks())
+	}
+}
+
 // A key that was taken away at Google is refused where the token is asked for.
 func TestARefusedKeyIsLookedAtAfreshOnce(t *testing.T) {
 	g := newGoogle(t, apiSays(aProduct))
@@ -325,6 +334,25 @@ func TestAFunctionProvesItselfByItsOwnRole(t *testing.T) {
 	g.clock.move(time.Minute)
 	if err := apiRead(t.Context(), a); err != nil || len(g.grants()) != 4 {
 		t.Errorf("got %v after %d grants, want another", err, len(g.grants()))
+	}
+}
+
+// A token of half a day is not used for longer than others: rights may be taken away.
+func TestALongLifeIsNotUsedToItsEnd(t *testing.T) {
+	inLambda(t)
+	g := newGoogle(t, apiSays(aProduct))
+	g.secrets = []string{federated(func(m map[string]any) {
+		m["service_account_impersonation"] = map[string]any{"token_lifetime_seconds": 43_200}
+	})}
+	g.grant = federation(apiNow.Add(12 * time.Hour))
+	var hosts []string
+	a := g.api(g.toItself(&hosts))
+	for move, want := range []int{2, 2, 4} {
+		g.clock.move([]time.Duration{0, 55*time.Minute - 1, 1}[move])
+		a.Forget(apiPackage, apiToken)
+		if err := apiRead(t.Context(), a); err != nil || len(g.grants()) != want || !strings.Contains(g.grants()[1].body, `"43200s"`) {
+			t.Errorf("at %v: got %v after %d grants, want %d of 12 h", g.clock.Now(), err, len(g.grants()), want)
+		}
 	}
 }
 

@@ -263,6 +263,9 @@ func TestACatalogueIsReadToItsEnd(t *testing.T) {
 			if err == nil || got != 0 {
 				t.Errorf("%s, %s: got %d, %v, want an error and nothing", list, name, got, err)
 			}
+			if len(g.requests()) > 2 {
+				t.Errorf("%s, %s: got %d requests, want it seen at once", list, name, len(g.requests()))
+			}
 		}
 		g = newGoogle(t, apiSays(`{}`))
 		if got, err := read(g.api()); err != nil || got != 0 {
