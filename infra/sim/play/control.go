@@ -95,7 +95,7 @@ func (s *Simulator) pushings() []stage.Control {
 		answer("test", "Sends the Console's test notification.", struct{}{}, func(struct{}) (map[string]string, error) { return s.TestNotification() }),
 		answer("notify", "Pushes any notification: data as it is, raw text, or one of a type about a purchase; nothing else happens.",
 			Notice{Type: 21, PurchaseToken: example}, s.Notify),
-		answer("republish", "Publishes a notification once more under another messageId, the last one unless told.", again{}, s.Republish),
+		answer("republish", "Publishes a notification once more under another messageId, the last one unless told.", Republished{}, s.Republish),
 		stage.On("forge", "Pushes with a token that is wrong in one way and answers the status it got: missing, none, hs256, key, kid, payload, audience, email, noEmail, unverified, expired, future, issuer.",
 			Forgery{How: "email"}, func(f Forgery) (any, error) {
 				status, err := s.Forge(context.Background(), f)

@@ -178,13 +178,13 @@ func (s *Simulator) Notify(n Notice) (map[string]string, error) {
 	return s.sent(must(json.Marshal(made)), name+strconv.Itoa(n.Type))
 }
 
-// again is a message that shall be published once more.
-type again struct {
+// Republished is a message that shall be published once more.
+type Republished struct {
 	MessageID string `json:"messageId,omitempty"` // "" is the last one
 }
 
 // Republish publishes a notification once more: the same, with another messageId.
-func (s *Simulator) Republish(a again) (map[string]string, error) {
+func (s *Simulator) Republish(a Republished) (map[string]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := len(s.published) - 1; i >= 0; i-- {

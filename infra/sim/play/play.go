@@ -173,14 +173,14 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	path := r.URL.EscapedPath()
-	switch {
-	case path == "/token":
+	switch path {
+	case "/token":
 		s.stage.Serve(w, r, stage.Call{Endpoint: Token}, func(pause func()) stage.Answer {
 			pause()
 			return s.grant(r, body)
 		})
 		return
-	case path == "/oauth2/v3/certs":
+	case "/oauth2/v3/certs":
 		s.stage.Serve(w, r, stage.Call{Endpoint: Keys}, func(pause func()) stage.Answer {
 			pause()
 			return s.serveKeys(r)
