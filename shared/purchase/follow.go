@@ -267,11 +267,11 @@ func (b *Book) review(ctx context.Context, scope table.Scope, f Follower, store,
 	return r.CheckAt, answered, err
 }
 
-// asks are what is to be asked about a line: at a store with tokens the current one, and
-// those that are to be paid or acknowledged.
+// asks are what is to be asked about a line: at a store with tokens those that are to be paid,
+// which may have taken the place of others, then the current one, and those to be acknowledged.
 func (r Record) asks() []Line {
-	first := r.first()
-	l := Line{Line: r.Line, Order: strings.TrimPrefix(first.Order, r.Store+"_"), Test: first.Test, Token: r.current()}
+	latest := r.first()
+	l := Line{Line: r.Line, Order: strings.TrimPrefix(latest.Order, r.Store+"_"), Test: latest.Test, Token: r.current()}
 	if len(r.Tokens) == 0 {
 		return []Line{l}
 	}
@@ -280,13 +280,18 @@ func (r Record) asks() []Line {
 			l.Sold = append(l.Sold, Sold{Order: r.sold(t), Part: t.Part, SKU: t.SKU})
 		}
 	}
-	asks := []Line{l}
+	var first, then []Line
 	for _, h := range r.Tokens {
-		if (h.Pending || h.owes()) && h.ID != l.Token.ID {
-			asks = append(asks, Line{Line: r.Line, Test: l.Test, Token: h.token()})
+		other := Line{Line: r.Line, Test: l.Test, Token: h.token()}
+		switch {
+		case h.ID == l.Token.ID:
+		case h.Pending:
+			first = append(first, other)
+		case h.owes():
+			then = append(then, other)
 		}
 	}
-	return asks
+	return slices.Concat(first, []Line{l}, then)
 }
 
 // sold is the store's id of the order of a term.
