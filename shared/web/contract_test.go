@@ -66,8 +66,8 @@ func TestWhatIsNotDocumentedIsNotServed(t *testing.T) {
 	w := newWorld(t)
 	for _, path := range []string{
 		"/", "", "/v1", "/v1/", "/v1/purchases/", "/v1/purchases/1", "/V1/purchases", "/v1/customers", "/v1/customers/", "/v1/subscriptions/",
-		"/v1/orders", "/v1/orders/", "/v2/purchases", "/api/iap", "/api/iap/fulfill/", "/healthz/", "/_local/health", "/_local/keys", "/webhooks", "/webhooks/", "/webhooks/play",
-		"/v1/products", "/metrics", "/debug/pprof/", "//v1/purchases", "/v1//purchases",
+		"/v1/orders", "/v1/orders/", "/v2/purchases", "/api/iap", "/api/iap/fulfill/", "/healthz/", "/_local/health", "/_local/keys", "/webhooks", "/webhooks/",
+		"/v1/products/", "/v1/products/gems_100", "/metrics", "/debug/pprof/", "//v1/purchases", "/v1//purchases",
 		"/v1/subscriptions/sub-1/cancel/", "/v1/subscriptions/sub-1/refund", "/v1/subscriptions/a/b/cancel", "/v1/subscriptions//cancel",
 		"/v1/subscriptions/cancel/cancel", "/v1/subscriptions/cancel", "/v1/subscriptions/sub-1/Cancel",
 		"/v1/subscriptions/status", "/v1/subscriptions/sub-1/", "/v1/subscriptions/a/b", "/v1/subscriptions/sub%201",

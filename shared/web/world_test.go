@@ -51,6 +51,7 @@ type world struct {
 	callers  *web.Callers
 	api      *web.API
 	claims   *web.Claims
+	counter  *counter                 // of what Google Play sells
 	webhooks map[string]*web.Webhooks // by provider
 	notices  *outbox                  // where they send to
 	healthy  error
@@ -101,15 +102,18 @@ func newWorld(t testing.TB) *world {
 		Stores: map[string]purchase.Store{"apple": w.shops["apple"], "play": w.shops["play"], "appsintoss": ordersShop{w.shops["appsintoss"]}},
 	}}
 	w.claims.Offers = web.Offers{Signer: newSigner(clock), BundleIDs: []string{appBundle}}
+	w.counter = &counter{sells: onSale()}
+	w.claims.Shelves = map[string]web.Shelf{"play": web.ShelfOf(w.counter.Products)}
 	w.notices = &outbox{}
 	w.webhooks = newWebhooks(w.notices, clock, log)
+	w.webhooks["play"] = newPlayWebhook(w)
 	t.Cleanup(w.nothingSecretGotOut)
 	return w
 }
 
 // ServeHTTP finds the function as the template's routes do.
 func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == "/v1/purchases" || r.URL.Path == "/api/iap/fulfill" || r.URL.Path == "/v1/apple/offers" {
+	if r.URL.Path == "/v1/purchases" || r.URL.Path == "/api/iap/fulfill" || r.URL.Path == "/v1/apple/offers" || r.URL.Path == "/v1/products" {
 		w.claims.ServeHTTP(rw, r)
 		return
 	}
