@@ -85,7 +85,7 @@ func (s *Store) Look(ctx context.Context, p purchase.Proof) (purchase.News, erro
 	if !isToken(p.Evidence) {
 		return purchase.News{}, fault.New(fault.Malformed, "invalid_purchase", "The purchase token cannot be read.")
 	}
-	err := error(refused())
+	err := refused()
 	for _, at := range s.places(p.SKU) {
 		news, failed := s.ask(ctx, at, p.Evidence)
 		switch {
@@ -155,6 +155,7 @@ func (s *Store) Hear(ctx context.Context, evidence string) (purchase.News, error
 	if !slices.Contains(s.Packages, n.Package) {
 		return purchase.News{}, nil // another app's
 	}
+	s.API.Forget(n.Package, n.Token) // it changed
 	switch n.Kind {
 	case KindSubscription:
 		return s.heard(ctx, place{n.Package, true}, n.Token)
@@ -275,6 +276,7 @@ func (s *Store) Follow(ctx context.Context, l purchase.Line) (purchase.News, boo
 	if !ok || !slices.Contains(s.Packages, at.pkg) {
 		return purchase.News{}, false, nil
 	}
+	s.API.Forget(at.pkg, l.Token.Secret) // it may have changed
 	news, err := s.ask(ctx, at, l.Token.Secret)
 	if err != nil || len(l.Sold) == 0 {
 		return news, true, err
