@@ -288,6 +288,17 @@ func older(at place, p *androidpublisher.SubscriptionPurchaseV2) *purchase.Token
 	return &purchase.Token{ID: TokenID(token), Secret: token, Kind: at.String()}
 }
 
+// successor is our catalog's name of what is to replace an item: the product, and the base plan
+// where the purchase has the item that waits.
+func successor(p *androidpublisher.SubscriptionPurchaseV2, product string) string {
+	for _, item := range p.LineItems {
+		if item != nil && item.ProductId == product && item.LatestSuccessfulOrderId == "" {
+			return sku(item)
+		}
+	}
+	return product
+}
+
 // standing is how an item goes on.
 func standing(p *androidpublisher.SubscriptionPurchaseV2, item *androidpublisher.SubscriptionPurchaseLineItem, expiry, asOf time.Time) purchase.Standing {
 	s := purchase.Standing{AsOf: asOf}
@@ -296,7 +307,7 @@ func standing(p *androidpublisher.SubscriptionPurchaseV2, item *androidpublisher
 		s.PriceIncrease = consent(plan)
 	}
 	if item.DeferredItemReplacement != nil {
-		s.Next = item.DeferredItemReplacement.ProductId
+		s.Next = successor(p, item.DeferredItemReplacement.ProductId)
 	}
 	switch p.SubscriptionState {
 	case stateInGrace:
@@ -434,8 +445,9 @@ func instantOf(text string) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	t, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil || t.Year() < 2008 || t.Year() > 9999 {
+	// Play did not sell before 2008, and what comes after the year 9999 cannot be written.
+	if t = t.UTC(); err != nil || t.Year() < 2008 || t.Year() >= 9999 {
 		return time.Time{}, unknown("a time")
 	}
-	return t.UTC(), nil
+	return t, nil
 }
