@@ -93,7 +93,7 @@ type Offer struct {
 // Phase is a part of an offer: so many times a period for a price.
 type Phase struct {
 	Period string  `json:"period"` // ISO 8601
-	Times  int64   `json:"times"`
+	Times  int64   `json:"times"`  // one or more
 	Prices []Price `json:"prices"`
 }
 
@@ -314,7 +314,7 @@ func tagsOf(lists ...[]*androidpublisher.OfferTag) []string {
 }
 
 func merged(a, b []string) []string {
-	all := slices.Concat([]string{}, a, b)
+	all := append(slices.Clone(a), b...)
 	slices.Sort(all)
 	return slices.Compact(all)
 }

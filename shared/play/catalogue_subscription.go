@@ -87,7 +87,7 @@ func (v view) subscriptionOffer(o *androidpublisher.SubscriptionOffer, option Op
 		if p == nil {
 			continue
 		}
-		phase := Phase{Period: p.Duration, Times: p.RecurrenceCount, Prices: []Price{}}
+		phase := Phase{Period: p.Duration, Times: max(1, p.RecurrenceCount), Prices: []Price{}}
 		for _, at := range p.RegionalConfigs {
 			if at == nil || !sold[at.RegionCode] {
 				continue
