@@ -93,7 +93,7 @@ func (s *Simulator) follow(p *purchase) {
 	case deferred:
 		// What is paid goes on under the new token; the new item is nobody's before its start.
 		stays := *before
-		stays.replacedBy, stays.autoRenew = it, false
+		stays.replacedBy, stays.autoRenew, stays.rise, stays.step, stays.lastCharge = it, false, nil, nil, false
 		it.expires = p.until(it, before.expires)
 		l.items = append([]*item{&stays}, l.items...)
 		l.due = before.expires

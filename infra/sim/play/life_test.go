@@ -1,6 +1,7 @@
 package play_test
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -93,7 +94,8 @@ func TestFailedBillingGoesThroughGraceAndHoldToItsEnd(t *testing.T) {
 	p.to("2026-04-01")
 	p.wants("subscription.6")
 	got := p.state("grace", token, "IN_GRACE_PERIOD", "2026-04-08")
-	if declined := got.InGracePeriodStateContext.RenewalDeclined.PendingOrderId; p.order(declined).State != "PENDING" || declined == got.LineItems[0].LatestSuccessfulOrderId {
+	declined := got.InGracePeriodStateContext.RenewalDeclined.PendingOrderId
+	if p.order(declined).State != "PENDING" || declined == got.LineItems[0].LatestSuccessfulOrderId {
 		t.Errorf("grace: got order %s, want another that is pending", declined)
 	}
 	p.to("2026-04-08")
@@ -107,6 +109,9 @@ func TestFailedBillingGoesThroughGraceAndHoldToItsEnd(t *testing.T) {
 	p.wants("subscription.3", "subscription.13")
 	if got := p.state("end", token, "EXPIRED", "2026-04-08"); got.CanceledStateContext.SystemInitiatedCancellation == nil {
 		t.Errorf("end: got %+v, want it cancelled by the system", got.CanceledStateContext)
+	}
+	if got := p.order(declined).State; got != "CANCELED" {
+		t.Errorf("end: got the order of the renewal %s, want it cancelled", got)
 	}
 	p.days(59)
 	p.subscription(token)
@@ -174,6 +179,9 @@ func TestCancelledSubscriptionLastsToItsEndAndMayBeRestarted(t *testing.T) {
 	p.state("over", token, "EXPIRED", "2026-05-01")
 	p.days(400)
 	p.wants()
+	bound := p.buy(play.Purchase{ProductID: "premium:installments", Renews: ptr(false)})
+	p.wants("subscription.4", "subscription.18")
+	p.state("in installments that do not renew", bound.PurchaseToken, "ACTIVE", p.clock.Now().AddDate(0, 1, 0).Format(time.DateOnly))
 	never := p.owned(play.Purchase{Renews: ptr(false)})
 	p.state("that does not renew", never.PurchaseToken, "CANCELED", p.clock.Now().AddDate(0, 1, 0).Format(time.DateOnly))
 }
@@ -299,6 +307,53 @@ func TestRenewalMayLagBehindTheExpiry(t *testing.T) {
 	p.advance(10 * time.Minute)
 	p.wants("subscription.2")
 	p.state("renewed", token, "ACTIVE", "2026-05-01")
+}
+
+func TestSilentDayOfACancelledSubscriptionEndsIt(t *testing.T) {
+	p := newShop(t, play.Options{})
+	token := p.owned(play.Purchase{GraceDays: ptr(0)}).PurchaseToken
+	p.must(p.FailBilling(play.Held{PurchaseToken: token}))
+	p.to("2026-04-01")
+	p.must(p.Cancel(play.Cancellation{PurchaseToken: token}))
+	p.wants("subscription.3")
+	p.to("2026-04-02")
+	p.wants("subscription.13")
+}
+
+func TestFailingBundleExtendsOnlyWhatRenews(t *testing.T) {
+	p := newShop(t, play.Options{})
+	bought := p.owned(play.Purchase{ProductID: "premium:monthly,extra:monthly"})
+	p.to("2026-03-10")
+	p.must(p.Refund(play.Refund{OrderID: bought.OrderID})) // of the first item
+	p.must(p.FailBilling(play.Held{PurchaseToken: bought.PurchaseToken}))
+	p.to("2026-04-01")
+	p.wants("subscription.17", "voided.1.1", "subscription.6")
+	got := p.state("grace", bought.PurchaseToken, "IN_GRACE_PERIOD", "2026-03-10")
+	if ends := got.LineItems[1].ExpiryTime[:10]; ends != "2026-04-08" {
+		t.Errorf("extra: got it until %s, want the grace", ends)
+	}
+	p.must(p.RecoverBilling(play.Held{PurchaseToken: bought.PurchaseToken}))
+	p.wants("subscription.2")
+}
+
+func TestAppSeesWhatItHolds(t *testing.T) {
+	p := newShop(t, play.Options{})
+	bought := p.buy(play.Purchase{ProductID: "premium:monthly", Account: "a1"})
+	p.must(p.Acknowledge(play.Held{PurchaseToken: bought.PurchaseToken}))
+	got, err := p.Held(play.Held{PurchaseToken: bought.OrderID})
+	p.must(err)
+	var device map[string]any
+	p.must(json.Unmarshal([]byte(got.OriginalJSON), &device))
+	want := map[string]any{
+		"packageName": play.Package, "productId": "premium", "purchaseTime": 1772323200000.0, "purchaseState": 0.0, "purchaseToken": bought.PurchaseToken,
+		"quantity": 1.0, "acknowledged": true, "orderId": bought.OrderID, "obfuscatedAccountId": "a1", "autoRenewing": true,
+	}
+	if diff := cmp.Diff(want, device); diff != "" || !got.Acknowledged || got.BasePlanID != "monthly" {
+		t.Errorf("on the device differs (-want +got):\n%s", diff)
+	}
+	if _, err := p.Held(play.Held{PurchaseToken: "x"}); err == nil {
+		t.Error("unknown: got one, want none")
+	}
 }
 
 func TestTrialIsFreeAndThenCosts(t *testing.T) {

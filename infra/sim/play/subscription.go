@@ -42,6 +42,7 @@ type subscription struct {
 	began time.Time // zero while pending
 	due   time.Time // the end of what is paid
 
+	once      bool    // the customer cancels at once
 	trial     *period // of the first time, free
 	failing   bool    // the means of payment
 	grace     int     // in days
@@ -110,7 +111,7 @@ type replacement struct {
 }
 
 func (s *Simulator) newSubscription(p *purchase, b Purchase) *subscription {
-	l := &subscription{grace: graceDays}
+	l := &subscription{grace: graceDays, once: b.Renews != nil && !*b.Renews}
 	if b.GraceDays != nil {
 		l.grace = *b.GraceDays
 	}
@@ -126,9 +127,6 @@ func (s *Simulator) newSubscription(p *purchase, b Purchase) *subscription {
 		it.base, it.offer = p.base, b.Offer
 		if i > 0 {
 			it.base, it.offer = s.newOrderID(), ""
-		}
-		if b.Renews != nil && !*b.Renews {
-			it.autoRenew = false
 		}
 		l.items = append(l.items, it)
 	}
@@ -176,7 +174,7 @@ func (s *Simulator) start(p *purchase) {
 	if l.change != nil {
 		s.supersede(l.change.old, p)
 	}
-	if !l.renews() && !l.items[0].plan.prepaid {
+	if l.once && l.renews() {
 		s.stop(p, byUser, false)
 	}
 }
@@ -307,8 +305,7 @@ func (it *item) apply() {
 // fail is a renewal without money.
 func (s *Simulator) fail(p *purchase) {
 	l := p.subscription
-	l.declined = s.itemOrder(p, l.items[0])
-	s.record("billingFailed", p, l.declined.id)
+	s.decline(p)
 	ends := l.due.Add(silentDay)
 	switch {
 	case p.test:
@@ -321,13 +318,23 @@ func (s *Simulator) fail(p *purchase) {
 	}
 	if !l.silent || !*s.settings.SilentPast {
 		for _, it := range l.items {
-			it.expires = ends
+			if it.autoRenew {
+				it.expires = ends
+			}
 		}
 	}
 	s.wake(p, ends)
 	if !l.silent {
 		s.tellSubscription(p, typeInGrace)
 	}
+}
+
+// decline leaves the order of a renewal open: that of the first item that renews.
+func (s *Simulator) decline(p *purchase) {
+	l := p.subscription
+	first := slices.IndexFunc(l.items, func(it *item) bool { return it.autoRenew && !it.removed && it.replacedBy == nil })
+	l.declined = s.itemOrder(p, l.items[first])
+	s.record("billingFailed", p, l.declined.id)
 }
 
 // toHold suspends a subscription until there is money.
@@ -356,8 +363,7 @@ func (it *item) cut(at time.Time) {
 
 func (s *Simulator) unpause(p *purchase) {
 	if p.subscription.failing {
-		p.subscription.declined = s.itemOrder(p, p.subscription.items[0])
-		s.record("billingFailed", p, p.subscription.declined.id)
+		s.decline(p)
 		s.toHold(p)
 		return
 	}
@@ -384,7 +390,7 @@ func (s *Simulator) stop(p *purchase, by string, forced bool) {
 		it.autoRenew = false
 	}
 	was := l.state
-	l.state, l.pause, l.cancelled = canceled, nil, cancellation{by, s.stage.Now(), forced}
+	l.state, l.silent, l.pause, l.cancelled = canceled, false, nil, cancellation{by, s.stage.Now(), forced}
 	s.record("cancelled", p, p.base)
 	s.tellSubscription(p, typeCanceled)
 	if was == onHold || was == paused {
@@ -403,6 +409,9 @@ func (s *Simulator) expire(p *purchase) {
 func (s *Simulator) finish(p *purchase, by string) {
 	l := p.subscription
 	now := s.stage.Now()
+	if l.declined != nil {
+		l.declined.cancel(now)
+	}
 	l.state, l.silent, l.pause, l.failing, l.resumes = expired, false, nil, false, time.Time{}
 	if l.cancelled.by != by {
 		l.cancelled = cancellation{by: by, at: now, forced: true}
