@@ -45,7 +45,7 @@ func (s *Server) handler() http.Handler {
 		stage.Write(w, stage.JSON(http.StatusOK, map[string]any{
 			"controls": controls,
 			"effects":  []string{"/_sim/apple/effects", "/_sim/appsintoss/effects", "/_sim/dodo/effects", "/_sim/play/effects", "/_sim/toss/effects"},
-			"webhooks": []string{"/_sim/apple/webhooks", "/_sim/dodo/webhooks", "/_sim/play/webhooks", "/_sim/toss/webhooks"},
+			"webhooks": []string{"/_sim/apple/webhooks", "/_sim/appsintoss/webhooks", "/_sim/dodo/webhooks", "/_sim/play/webhooks", "/_sim/toss/webhooks"},
 		}))
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

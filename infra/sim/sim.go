@@ -203,6 +203,8 @@ func (s *Server) writeEnv(dir string) error {
 		"PLAY_PUSH_AUDIENCE":    play.PushAudience,
 		"PLAY_PUSH_EMAIL":       play.PushEmail,
 		"PLAY_PUSH_KEYS_URL":    s.URL() + "/play/oauth2/v3/certs",
+
+		"APPS_IN_TOSS_WEBHOOK_SECRET": s.AppsInToss.WebhookSecret(),
 	}
 	for _, file := range []struct {
 		variable, name string
@@ -220,7 +222,19 @@ func (s *Server) writeEnv(dir string) error {
 		s.remove = append(s.remove, path)
 		s.env[file.variable] = path
 	}
+	certificate, key := s.env["APPS_IN_TOSS_CERTIFICATE"], s.env["APPS_IN_TOSS_KEY"]
+	s.AppsInToss.Install(func(c appsintoss.Credentials) error {
+		return errors.Join(replace(key, c.Key), replace(certificate, c.Certificate))
+	})
 	return nil
+}
+
+// replace gives a file another content, at once for whoever reads it.
+func replace(path string, content []byte) error {
+	if err := os.WriteFile(path+".new", content, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
 }
 
 // removeFiles removes what writeEnv wrote, the directory last.

@@ -1,6 +1,10 @@
-// Package appsintoss plays the partner API of Apps-in-Toss: the state of an order, asked
-// for over mutual TLS. The one idea: the certificate is the mini-app. Whoever holds one
-// sees the orders of its own mini-app and of no other, and whoever holds none sees nothing.
+// Package appsintoss plays Apps-in-Toss: the partner API, where the state of an order is
+// asked for over mutual TLS; what the Toss app does on a customer's phone, from the payment
+// to the end of the grant; subscriptions that live on the clock, and their webhook. The one
+// idea: the money is taken before anybody hears of it, and what becomes of it is told by
+// three voices that may lag, contradict each other or fall silent; the log of effects alone
+// says what happened. The certificate is the mini-app: whoever holds one sees the orders of
+// its own and of no other. Begin at New; package client drives a phone.
 package appsintoss
 
 import (
@@ -8,7 +12,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -27,18 +30,6 @@ const elsewhere = "elsewhere"
 // OwnApp is the mini-app of the certificate that Credentials gives.
 const OwnApp = "grantline-sample"
 
-// The states of an order (Apps-in-Toss, get-order-status).
-const (
-	PaymentCompleted = "PAYMENT_COMPLETED"
-	Purchased        = "PURCHASED"
-	InProgress       = "ORDER_IN_PROGRESS"
-	NotFound         = "NOT_FOUND"
-	Failed           = "FAILED"
-	Refunded         = "REFUNDED"
-	MiniAppMismatch  = "MINIAPP_MISMATCH"
-	Broken           = "ERROR"
-)
-
 // seoul is the zone that a time without one is in.
 var seoul = time.FixedZone("KST", 9*60*60)
 
@@ -49,22 +40,19 @@ type Simulator struct {
 	mux   *http.ServeMux
 	trust authority
 
-	answers stage.Script[FailedAnswer]
+	secret string // of webhooks
+
+	answers  stage.Script[FailedAnswer]
+	refusals stage.Script[FailedPurchase]
 
 	mu       sync.Mutex
 	orders   map[string]*order
+	products []Product
 	settings Settings
+	sent     int64             // webhooks
 	counted  map[string]window // by mini-app
-}
-
-// order is what a customer ordered in a mini-app.
-type order struct {
-	app, sku, userKey string
-	status, reason    string
-	determined        time.Time
-	looks             int // left until it turns into then; 0 is never
-	then              string
-	paid              bool
+	issued   []issued          // certificates, oldest first
+	install  func(Credentials) error
 }
 
 // New opens a simulator without orders, under a certificate authority of its own.
@@ -74,9 +62,13 @@ func New(o Options) *Simulator {
 		mux:      http.NewServeMux(),
 		orders:   map[string]*order{},
 		counted:  map[string]window{},
-		settings: Settings{TimeFormat: ptr(Zoneless), RequireUserKey: ptr(false), PerMinute: ptr(3000)},
+		products: catalogue(),
+		settings: atStart(),
 	}
+	s.stage.Sends(sender)
+	s.stage.Brief(OrderStatus) // granted orders are asked about each day
 	s.trust = newAuthority(s.stage)
+	s.secret = s.stage.Text(40, stage.Alphanumeric)
 	s.handle("POST /api-partner/v1/apps-in-toss/order/get-order-status", OrderStatus, s.orderStatus)
 	s.handle("/", elsewhere, func(query) stage.Answer {
 		return stage.JSON(http.StatusNotFound, failure("FAIL", "404", nil))
@@ -86,6 +78,12 @@ func New(o Options) *Simulator {
 
 // Effects is the log of what was done, oldest first.
 func (s *Simulator) Effects() []stage.Effect { return s.stage.Effects(0) }
+
+// Deliveries is the log of attempts to deliver a webhook, oldest first.
+func (s *Simulator) Deliveries() []stage.Delivery { return s.stage.Deliveries(0) }
+
+// ScriptWebhook decides what becomes of the next webhooks.
+func (s *Simulator) ScriptWebhook(f stage.Fate) error { return s.stage.ScriptWebhook(f) }
 
 // Fault makes the next calls go wrong.
 func (s *Simulator) Fault(f stage.Fault) error { return s.stage.Script(f) }
@@ -109,7 +107,7 @@ type query struct {
 
 func (s *Simulator) handle(pattern, endpoint string, act func(query) stage.Answer) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		app := appOf(r)
+		app := s.appOf(r)
 		if app == "" {
 			stage.Write(w, stage.JSON(http.StatusForbidden, failure("FAIL", "403", nil)))
 			return
@@ -183,11 +181,15 @@ func (s *Simulator) orderStatus(q query) stage.Answer {
 	out := state{OrderID: id, Status: NotFound, Added: "simulated"}
 	known := s.orders[id]
 	switch {
-	case known == nil, userKey != "" && known.userKey != "" && userKey != known.userKey:
+	case known == nil, known.line != nil && !*s.settings.SubscriptionOrders:
+	case userKey != "" && known.userKey != "" && userKey != known.userKey:
+		if *s.settings.UserKeyMismatch != NotFound {
+			return stage.JSON(http.StatusOK, failure("FAIL", "4003", nil))
+		}
 	case known.app != q.app:
 		out.Status = MiniAppMismatch
 	default:
-		s.turn(id, known)
+		s.turn(known)
 		out.Status, out.Reason = known.status, known.reason
 		if out.Status != NotFound && out.Status != MiniAppMismatch && out.Status != Broken {
 			out.SKU = known.sku
@@ -197,45 +199,17 @@ func (s *Simulator) orderStatus(q query) stage.Answer {
 	return stage.JSON(http.StatusOK, envelope{ResultType: "SUCCESS", Success: &out})
 }
 
-// turn counts a look and moves an order on that was looked at often enough.
-func (s *Simulator) turn(id string, o *order) {
-	if o.then == "" {
-		return
-	}
-	if o.looks > 0 {
-		o.looks--
-		return
-	}
-	s.move(id, o, o.then, "")
-}
-
-// move puts an order into a state and records what that means.
-func (s *Simulator) move(id string, o *order, status, reason string) {
-	o.status, o.reason, o.then, o.looks = status, reason, "", 0
-	o.determined = s.stage.Now()
-	kind := "moved"
-	switch status {
-	case PaymentCompleted, Purchased:
-		if !o.paid {
-			kind, o.paid = "purchased", true
-		}
-	case Refunded:
-		kind = "refunded"
-	case Failed:
-		kind = "failed"
-	}
-	s.stage.Record(stage.Effect{Kind: kind, OrderID: id, SKU: o.sku, Status: status})
-}
-
-// The ways to write a time: the documents show one without zone and describe one with.
+// The ways to write a time: documents show one without zone and describe one with.
 const (
 	Zoneless = "zoneless"
 	Zoned    = "zoned"
 	UTC      = "utc"
 )
 
-func (s *Simulator) format(at time.Time) string {
-	switch *s.settings.TimeFormat {
+func (s *Simulator) format(at time.Time) string { return write(at, *s.settings.TimeFormat) }
+
+func write(at time.Time, form string) string {
+	switch form {
 	case Zoned:
 		return at.In(seoul).Format("2006-01-02T15:04:05-07:00")
 	case UTC:
@@ -267,13 +241,5 @@ func tooMany(retryAfterSeconds int) envelope {
 
 // rateCode is the errorCode of more calls than allowed.
 const rateCode = 4095
-
-// appOf is the mini-app of a verified client certificate, "" without one.
-func appOf(r *http.Request) string {
-	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
-		return ""
-	}
-	return strings.TrimSpace(r.TLS.PeerCertificates[0].Subject.CommonName)
-}
 
 func ptr[T any](v T) *T { return &v }

@@ -1,32 +1,16 @@
 package appsintoss
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"grantline/infra/sim/stage"
 )
-
-// NewOrder is an order to be made, as if a customer had bought in the Toss app.
-type NewOrder struct {
-	SKU     string `json:"sku"`
-	Status  string `json:"status,omitempty"`  // "" is PAYMENT_COMPLETED
-	UserKey string `json:"userKey,omitempty"` // another x-toss-user-key does not see the order
-	OrderID string `json:"orderId,omitempty"` // "" is a new one
-	App     string `json:"app,omitempty"`     // the mini-app that it was bought in; "" is the sample's own
-	Looks   int    `json:"looks,omitempty"`   // after so many looks it turns into Then; 0 is never, unless Then is given
-	Then    string `json:"then,omitempty"`    // "" is PAYMENT_COMPLETED
-}
-
-// StatusChange moves an order on.
-type StatusChange struct {
-	OrderID string `json:"orderId"`
-	Status  string `json:"status"`
-	Reason  string `json:"reason,omitempty"`
-}
 
 // FailedAnswer makes the next looks fail inside of HTTP 200.
 type FailedAnswer struct {
@@ -44,73 +28,7 @@ type RateLimit struct {
 	PerMinute         *int `json:"perMinute,omitempty"`         // looks of one mini-app in a minute of the clock; 0 is without limit
 }
 
-// Settings are the switches for what the documents contradict themselves on. A nil leaves
-// a setting as it is.
-type Settings struct {
-	TimeFormat     *string `json:"timeFormat,omitempty"`     // of statusDeterminedAt: zoneless (at start), zoned or utc
-	RequireUserKey *bool   `json:"requireUserKey,omitempty"` // whether a look without x-toss-user-key is 400; false at start
-	PerMinute      *int    `json:"perMinute,omitempty"`      // as in RateLimit; 3000 at start
-}
-
-var (
-	statuses    = []string{PaymentCompleted, Purchased, InProgress, NotFound, Failed, Refunded, MiniAppMismatch, Broken}
-	resultTypes = []string{"FAIL", "HTTP_TIMEOUT", "NETWORK_ERROR", "EXECUTION_FAIL", "INTERRUPTED", "INTERNAL_ERROR"}
-)
-
-// Order makes an order and gives its id.
-func (s *Simulator) Order(n NewOrder) (string, error) {
-	if n.Status == "" {
-		n.Status = PaymentCompleted
-	}
-	if n.Looks > 0 && n.Then == "" {
-		n.Then = PaymentCompleted
-	}
-	switch {
-	case n.SKU == "":
-		return "", errors.New("sku: which product")
-	case !slices.Contains(statuses, n.Status):
-		return "", unknownStatus("status", n.Status)
-	case n.Then != "" && !slices.Contains(statuses, n.Then):
-		return "", unknownStatus("then", n.Then)
-	case n.Looks < 0:
-		return "", errors.New("looks: 0 or more")
-	}
-	if n.OrderID == "" {
-		n.OrderID = s.stage.UUID()
-	}
-	if n.App == "" {
-		n.App = OwnApp
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.orders[n.OrderID] != nil {
-		return "", fmt.Errorf("order %q exists already; status changes it", n.OrderID)
-	}
-	o := &order{app: n.App, sku: n.SKU, userKey: n.UserKey}
-	s.orders[n.OrderID] = o
-	s.move(n.OrderID, o, n.Status, "")
-	o.looks, o.then = n.Looks, n.Then
-	return n.OrderID, nil
-}
-
-// SetStatus moves an order into a state.
-func (s *Simulator) SetStatus(c StatusChange) error {
-	if !slices.Contains(statuses, c.Status) {
-		return unknownStatus("status", c.Status)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	o := s.orders[c.OrderID]
-	if o == nil {
-		return fmt.Errorf("order %q does not exist", c.OrderID)
-	}
-	s.move(c.OrderID, o, c.Status, c.Reason)
-	return nil
-}
-
-func unknownStatus(field, status string) error {
-	return fmt.Errorf("%s %q: one of %s", field, status, strings.Join(statuses, ", "))
-}
+var resultTypes = []string{"FAIL", "HTTP_TIMEOUT", "NETWORK_ERROR", "EXECUTION_FAIL", "INTERRUPTED", "INTERNAL_ERROR"}
 
 // Answer scripts failures inside of HTTP 200.
 func (s *Simulator) Answer(f FailedAnswer) error {
@@ -147,51 +65,116 @@ func (s *Simulator) LimitRate(l RateLimit) error {
 	return nil
 }
 
-// Set turns switches.
-func (s *Simulator) Set(new Settings) error {
-	switch {
-	case new.TimeFormat != nil && !slices.Contains([]string{Zoneless, Zoned, UTC}, *new.TimeFormat):
-		return fmt.Errorf("timeFormat %q: zoneless, zoned or utc", *new.TimeFormat)
-	case new.PerMinute != nil && *new.PerMinute < 0:
-		return errors.New("perMinute: 0 or more")
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if new.TimeFormat != nil {
-		s.settings.TimeFormat = new.TimeFormat
-	}
-	if new.RequireUserKey != nil {
-		s.settings.RequireUserKey = new.RequireUserKey
-	}
-	if new.PerMinute != nil {
-		s.settings.PerMinute = new.PerMinute
-	}
-	return nil
-}
-
 // Controls are what can be made to happen.
 func (s *Simulator) Controls() []stage.Control {
-	return append([]stage.Control{
-		stage.On("order", "Makes an order and answers its orderId; with looks it is in its status for so many looks and then turns into then (PAYMENT_COMPLETED unless given).",
+	list := append(s.orderControls(), s.phone()...)
+	list = append(list, s.subscriptions()...)
+	list = append(list, s.messages()...)
+	return append(list, s.stage.Common(func() {
+		s.answers.Clear()
+		s.refusals.Clear()
+	})...)
+}
+
+// Control serves the controls and the logs: POST /order, GET /effects, GET /webhooks, ….
+func (s *Simulator) Control() http.Handler { return s.stage.Panel(s.Controls()) }
+
+// example is an order, and exampleCertificate a certificate, as an example names one.
+const (
+	example            = "0199a1b2-0000-7000-8000-000000000001"
+	exampleCertificate = "1f3a5c7e9b2d4f60"
+)
+
+// answer is a control that answers what it made.
+func answer[B, A any](event, does string, example B, do func(B) (A, error)) stage.Control {
+	return stage.On(event, does, example, func(b B) (any, error) {
+		made, err := do(b)
+		if err != nil {
+			return nil, err
+		}
+		return made, nil
+	})
+}
+
+// act is a control that answers {}.
+func act[B any](event, does string, example B, do func(B) error) stage.Control {
+	return stage.On(event, does, example, func(b B) (any, error) { return nil, do(b) })
+}
+
+func (s *Simulator) orderControls() []stage.Control {
+	return []stage.Control{
+		answer("order", "Makes an order and answers its orderId; with looks it is in its status for so many looks and then turns into then (PAYMENT_COMPLETED unless given).",
 			NewOrder{SKU: "premium-1month", Status: InProgress, Looks: 2},
-			func(n NewOrder) (any, error) {
+			func(n NewOrder) (map[string]string, error) {
 				id, err := s.Order(n)
 				return map[string]string{"orderId": id}, err
 			}),
-		stage.On("status", "Moves an order into another status: "+strings.Join(statuses, ", ")+".",
-			StatusChange{OrderID: "0199a1b2-0000-7000-8000-000000000001", Status: Refunded},
-			func(c StatusChange) (any, error) { return nil, s.SetStatus(c) }),
-		stage.On("answer", "Fails the next count looks inside of HTTP 200, of one orderId if given, with a resultType: "+strings.Join(resultTypes, ", ")+".",
-			FailedAnswer{ResultType: "HTTP_TIMEOUT", Count: 1},
-			func(f FailedAnswer) (any, error) { return nil, s.Answer(f) }),
-		stage.On("rate-limit", "Answers errorCode 4095 with retryAfterSeconds to the next count looks; or, with perMinute, to all that are more than that in a minute of the clock.",
-			RateLimit{Count: 3, RetryAfterSeconds: 2},
-			func(l RateLimit) (any, error) { return nil, s.LimitRate(l) }),
-		stage.On("settings", "Turns the switches: timeFormat zoneless, zoned or utc; requireUserKey; perMinute.",
-			Settings{TimeFormat: ptr(Zoned), RequireUserKey: ptr(false)},
-			func(new Settings) (any, error) { return nil, s.Set(new) }),
-	}, s.stage.Common(s.answers.Clear)...)
+		act("status", "Moves an order into another status, and tells nobody: "+strings.Join(statuses, ", ")+".",
+			StatusChange{OrderID: example, Status: Refunded}, s.SetStatus),
+		act("refund", "Gives the money of an order back: silently, or with a webhook where it is of a subscription.", Refund{OrderID: example}, s.Refund),
+		act("answer", "Fails the next count looks inside of HTTP 200, of one orderId if given, with a resultType: "+strings.Join(resultTypes, ", ")+".",
+			FailedAnswer{ResultType: "HTTP_TIMEOUT", Count: 1}, s.Answer),
+		act("rate-limit", "Answers errorCode 4095 with retryAfterSeconds to the next count looks; or, with perMinute, to all that are more than that in a minute of the clock.",
+			RateLimit{Count: 3, RetryAfterSeconds: 2}, s.LimitRate),
+		answer("certificate", "Gives a mini-app another certificate and answers it: certificateId, certificate, key, ca; it lasts by the clock.",
+			Certification{App: "another-app", Lasts: stage.Duration(30 * 24 * time.Hour)}, s.Certify),
+		answer("rotate-certificate", "Gives the sample's mini-app another certificate in the files that the product reads; the ones before stay valid.",
+			Certification{}, s.Rotate),
+		answer("end-certificate", "Has a certificate be taken no more; without certificateId all of the mini-app but the newest.",
+			Ending{CertificateID: exampleCertificate}, func(e Ending) (map[string]int, error) {
+				count, err := s.EndCertificate(e)
+				return map[string]int{"ended": count}, err
+			}),
+		act("settings", "Turns the switches: timeFormat, requireUserKey, userKeyMismatch, perMinute, afterGrant, grantCompletes, subscriptionOrders, renewalOrder, scheme, verificationScheme, webhookTimes, nullExpiry, graceExpiry, infoLag.",
+			Settings{TimeFormat: ptr(Zoned), RequireUserKey: ptr(false)}, s.Set),
+	}
 }
 
-// Control serves the controls and the log of effects: POST /order, GET /effects, ….
-func (s *Simulator) Control() http.Handler { return s.stage.Panel(s.Controls()) }
+func (s *Simulator) phone() []stage.Control {
+	return []stage.Control{
+		answer("products", "Answers what getProductItemList does.", struct{}{}, func(struct{}) (ItemList, error) { return s.Items(), nil }),
+		act("product", "Puts a product into the catalogue.", Product{SKU: "gems-500", Price: 5500}, s.Sell),
+		answer("purchase", "Has a customer pay, up to the call of processProductGrant, and answers what it is called with: orderId, of a subscription subscriptionId too; or the errorCode of the SDK.",
+			Purchase{SKU: "gems-100", UserKey: "443731103"}, s.Purchase),
+		answer("grant", "Has processProductGrant answer true, or with granted=false false; after 30 seconds of the clock neither counts.", Grant{OrderID: example}, s.Grant),
+		answer("pending", "Answers what getPendingOrders does, for a userKey.", User{UserKey: "443731103"}, func(u User) (WaitingOrders, error) { return s.Pending(u), nil }),
+		answer("complete", "Does what completeProductGrant does, and answers completed.", Completion{OrderID: example}, func(c Completion) (Completed, error) { return s.Complete(c), nil }),
+		answer("history", "Answers what getCompletedOrRefundedOrders does, for a userKey, 50 a page from key on.", Past{UserKey: "443731103"}, s.History),
+		answer("info", "Answers what getSubscriptionInfo does.", Held{example}, s.Info),
+		act("fail-purchase", "Ends the next count purchases, of one userKey if given, with an error of the SDK: "+strings.Join(sdkErrors, ", ")+".",
+			FailedPurchase{ErrorCode: "USER_CANCELED"}, s.FailPurchase),
+	}
+}
+
+func (s *Simulator) subscriptions() []stage.Control {
+	return []stage.Control{
+		act("renew", "Takes the money of a subscription's next period now.", Held{example}, s.Renew),
+		act("fail-billing", "Has a subscription's renewals fail from now on: grace, hold, the end.", Held{example}, s.FailBilling),
+		act("recover-billing", "Has renewals work again; what failed is paid at once.", Held{example}, s.RecoverBilling),
+		act("auto-renew", "Turns auto-renew off, or on with on=true; without it the subscription ends with its period.", AutoRenew{OrderID: example}, s.SetAutoRenew),
+		act("restart", "Has the customer take up again what was cancelled; with autoRenew=false it stays off all the same.", Restart{OrderID: example}, s.Restart),
+		act("pause", "Pauses a subscription from the end of its period on, for days.", Days{example, 30}, s.Pause),
+		act("resume", "Ends a pause now, or calls one off that has not begun.", Held{example}, s.Resume),
+		act("extend", "Gives a subscription more days for nothing.", Days{example, 7}, s.Extend),
+		act("revoke", "Takes a subscription away at once and gives the money back, with refund=false without.", Revocation{OrderID: example}, s.Revoke),
+		answer("switch", "Buys another subscription for the same user and answers what purchase does; both are active until the old one ends.",
+			Switch{example, "premium-1year"}, s.Switch),
+	}
+}
+
+func (s *Simulator) messages() []stage.Control {
+	return []stage.Control{
+		stage.On("register", "Has the console check the address of webhooks, and answers the status that came back.", struct{}{},
+			func(struct{}) (any, error) {
+				status, err := s.Register(context.Background())
+				return map[string]int{"status": status}, err
+			}),
+		act("notify", "Sends a webhook of any changeReason about a subscription, or any body; nothing else happens.",
+			Notice{OrderID: example, ChangeReason: extended}, s.Notify),
+		stage.On("forge", "Sends a webhook that is not Toss's and answers the status that came back; how its Authorization is wrong: "+waysToForge()+".",
+			Forgery{How: "wrong"}, func(f Forgery) (any, error) {
+				status, err := s.Forge(context.Background(), f)
+				return map[string]int{"status": status}, err
+			}),
+	}
+}
