@@ -330,13 +330,9 @@ func (b *Book) ask(ctx context.Context, scope table.Scope, f Follower, r Record,
 }
 
 // tellLate tells the store what it is still owed of a line, and a person of what nobody came
-// for, and gives the line as it is then.
+// for, and gives the line as it is then. Whatever the store answers, it stops no other line.
 func (b *Book) tellLate(ctx context.Context, scope table.Scope, key table.Key) (table.Item, Record, error) {
-	if err := b.finish(ctx, scope, key); err != nil && !fault.Retryable(err) && !errors.Is(err, fault.Invalid) {
-		return table.Item{}, Record{}, err
-	} else if err != nil {
-		b.Log.WarnContext(ctx, "A store could not be told of a delivery, and will be told again.", "error", err)
-	}
+	b.finishNow(ctx, scope, key)
 	item, err := b.Tables.Get(ctx, key)
 	if err != nil {
 		return table.Item{}, Record{}, fmt.Errorf("purchase: line: %w", err)

@@ -32,7 +32,7 @@ type Held struct {
 	By          time.Time `json:"by,omitzero"`
 	Alarmed     bool      `json:"alarmed,omitempty"` // a person was told that By comes near
 	// Tries counts what failed; Due is when to try again, and Settled until when what the
-	// store says of it is older than what it was told.
+	// store says of it is no newer than what it was told.
 	Tries   int       `json:"tries,omitempty"`
 	Due     time.Time `json:"due,omitzero"`
 	Settled time.Time `json:"settled,omitzero"`
@@ -158,7 +158,7 @@ func (r Record) current() Token {
 func (r Record) learn(t Token, asOf time.Time, granted bool, consume []string, all bool, now time.Time) (Record, bool) {
 	r.Tokens = slices.Clone(r.Tokens)
 	at := slices.IndexFunc(r.Tokens, func(h Held) bool { return h.ID == t.ID })
-	if at < 0 || asOf.Before(r.Tokens[at].Settled) {
+	if at < 0 || !asOf.After(r.Tokens[at].Settled) {
 		return r, false
 	}
 	h := &r.Tokens[at]
