@@ -363,18 +363,11 @@ func (b *Book) read(ctx context.Context, scope table.Scope, claimant *string, ne
 		if err := b.locate(ctx, &now, news); err != nil {
 			return state{}, News{}, err
 		}
-		news.Sales = now.line.named(now.line.Line, news.Sales)
-		asked = news.Sales[0]
 	}
-	for _, s := range news.Sales {
-		p, listed := b.Catalog.BySKU(s.Store, s.SKU)
-		key := orderKey(scope, OrderID(s.Store, s.Order))
-		now.entries = append(now.entries, entry{item: table.Item{Key: key}, sale: s, product: p, listed: listed})
-		keys = append(keys, key)
-	}
-	if err := b.fill(ctx, &now, keys); err != nil {
+	if news.Sales, err = b.match(ctx, &now, keys, news.Sales); err != nil {
 		return state{}, News{}, err
 	}
+	asked = news.Sales[0]
 	if asked.Account != "" {
 		if now.bound, err = b.bound(ctx, now, asked); err != nil {
 			return state{}, News{}, err

@@ -2,8 +2,12 @@ package purchase
 
 import (
 	"cmp"
+	"context"
+	"maps"
 	"slices"
 	"time"
+
+	"grantline/shared/table"
 )
 
 // Part is how a part of a line stands, beside its terms.
@@ -99,4 +103,63 @@ func soonest(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+// named gives sales the line that they belong to. Where one movement of money paid for
+// several parts, all of them but one have the part behind the order's id; which one that is
+// stays as it was when the line met them first, or as the orders have it, known by their id.
+func (r Record) named(line string, sales []Sale, known map[string]string) []Sale {
+	sales = slices.Clone(sales)
+	taken := map[string]string{} // part by order
+	maps.Copy(taken, known)
+	for _, t := range r.Terms {
+		taken[t.Order] = t.Part
+	}
+	for i := range sales {
+		s := &sales[i]
+		s.Line = line
+		if s.Part == "" {
+			continue
+		}
+		id, own := OrderID(s.Store, s.Order), s.Order+":"+s.Part
+		if _, before := taken[OrderID(s.Store, own)]; before {
+			s.Order = own
+		} else if part, used := taken[id]; used && part != s.Part {
+			s.Order = own
+		}
+		taken[OrderID(s.Store, s.Order)] = s.Part
+	}
+	return sales
+}
+
+// match reads the orders of sales, and what keys name besides. What one order of the store's
+// paid for may have other names in our book than it would be given now.
+func (b *Book) match(ctx context.Context, now *state, keys []table.Key, sales []Sale) ([]Sale, error) {
+	known := map[string]string{}
+	for { // once more with each name that is met, of which there are two for each sale
+		named := sales
+		if now.line.Line != "" {
+			named = now.line.named(now.line.Line, sales, known)
+		}
+		now.entries = nil
+		keys := slices.Clone(keys)
+		for _, s := range named {
+			p, listed := b.Catalog.BySKU(s.Store, s.SKU)
+			key := orderKey(now.scope, OrderID(s.Store, s.Order))
+			now.entries = append(now.entries, entry{item: table.Item{Key: key}, sale: s, product: p, listed: listed})
+			keys = append(keys, key)
+		}
+		if err := b.fill(ctx, now, keys); err != nil {
+			return nil, err
+		}
+		before := len(known)
+		for _, e := range now.entries {
+			if e.was.ID != "" && e.was.Part != e.sale.Part {
+				known[e.was.ID] = e.was.Part
+			}
+		}
+		if len(known) == before {
+			return named, nil
+		}
+	}
 }

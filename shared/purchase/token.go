@@ -292,32 +292,6 @@ func (b *Book) locate(ctx context.Context, now *state, news News) error {
 	return nil
 }
 
-// named gives sales the line that they belong to. Where one movement of money paid for
-// several parts, all of them but one have the part behind the order's id; which one that is
-// stays as it was when the line met them first.
-func (r Record) named(line string, sales []Sale) []Sale {
-	sales = slices.Clone(sales)
-	taken := map[string]string{} // part by order
-	for _, t := range r.Terms {
-		taken[t.Order] = t.Part
-	}
-	for i := range sales {
-		s := &sales[i]
-		s.Line = line
-		if s.Part == "" {
-			continue
-		}
-		id, own := OrderID(s.Store, s.Order), s.Order+":"+s.Part
-		if _, before := taken[OrderID(s.Store, own)]; before {
-			s.Order = own
-		} else if part, used := taken[id]; used && part != s.Part {
-			s.Order = own
-		}
-		taken[OrderID(s.Store, s.Order)] = s.Part
-	}
-	return sales
-}
-
 // superseded are the orders of a line that a token of the news may take the place of.
 func (r Record) superseded(news News) []Term {
 	if news.Token.Older == nil {
