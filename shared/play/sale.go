@@ -36,8 +36,11 @@ const (
 const (
 	acknowledged = "ACKNOWLEDGEMENT_STATE_ACKNOWLEDGED"
 	unconsumed   = "CONSUMPTION_STATE_YET_TO_BE_CONSUMED"
-	// The states of an order.
-	orderRefunded = "REFUNDED"
+	// The states of an order whose money was taken.
+	orderProcessed      = "PROCESSED"
+	orderPendingRefund  = "PENDING_REFUND"
+	orderPartlyRefunded = "PARTIALLY_REFUNDED"
+	orderRefunded       = "REFUNDED"
 	// The states of a price change and of a consent to one.
 	priceOutstanding = "OUTSTANDING"
 	priceConfirmed   = "CONFIRMED"
@@ -210,7 +213,10 @@ func subscriptionNews(at place, token string, p *androidpublisher.SubscriptionPu
 		if item.DeferredItemReplacement != nil || item.DeferredItemRemoval != nil {
 			news.Keeps = append(news.Keeps, item.ProductId)
 		}
-		news.Parts[item.ProductId] = standing(p, item, expiry, asOf)
+		// Of one product there may be two: the plan that is, and the one that waits.
+		if _, other := news.Parts[item.ProductId]; !other || item.LatestSuccessfulOrderId != "" {
+			news.Parts[item.ProductId] = standing(p, item, expiry, asOf)
+		}
 		if item.LatestSuccessfulOrderId == "" {
 			continue // nobody has it yet
 		}
@@ -403,7 +409,13 @@ func told(sale *purchase.Sale, o *androidpublisher.Order) {
 	}
 }
 
-// orderSales are an order's line items, for what no purchase shows any more.
+// wasPaid says whether an order's money was taken, given back or not. A state that we do not
+// know says nothing.
+func wasPaid(o *androidpublisher.Order) bool {
+	return slices.Contains([]string{orderProcessed, orderPendingRefund, orderPartlyRefunded, orderRefunded}, o.State)
+}
+
+// orderSales are a paid order's line items, for what no purchase shows any more.
 func orderSales(at place, line string, o *androidpublisher.Order, asOf time.Time) []purchase.Sale {
 	var sales []purchase.Sale
 	for _, item := range o.LineItems {

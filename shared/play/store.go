@@ -244,15 +244,17 @@ func (s *Store) disputed(ctx context.Context, n Notification) (purchase.News, er
 		s.Log.ErrorContext(ctx, "A payment is disputed, and an answer is due within a day.", "alarm", true, "store", Name)
 		return purchase.News{}, nil
 	}
+	asOf := s.Clock.Now()
 	orders, err := s.API.Orders(ctx, n.Package, []string{n.Order})
 	if err != nil {
 		return purchase.News{}, err
 	}
 	order, ok := orders[n.Order]
-	if !ok || order.PurchaseToken == "" || len(order.LineItems) == 0 || order.LineItems[0] == nil {
+	if !ok || !wasPaid(order) || order.PurchaseToken == "" || len(order.LineItems) == 0 || order.LineItems[0] == nil {
 		return purchase.News{}, fault.New(fault.Unavailable, "not_visible_yet", "The order of a disputed payment is not to be seen yet.")
 	}
 	at := place{n.Package, order.LineItems[0].SubscriptionDetails != nil}
+	s.API.Forget(n.Package, order.PurchaseToken)
 	news, err := s.ask(ctx, at, order.PurchaseToken)
 	if errors.Is(err, fault.NotFound) {
 		news, err = purchase.News{Token: &purchase.Token{ID: TokenID(order.PurchaseToken), Secret: order.PurchaseToken, Kind: at.String()}}, nil
@@ -261,7 +263,6 @@ func (s *Store) disputed(ctx context.Context, n Notification) (purchase.News, er
 		return purchase.News{}, err
 	}
 	about := func(sale purchase.Sale) bool { return sale.Order == n.Order }
-	asOf := s.Clock.Now()
 	if !slices.ContainsFunc(news.Sales, about) {
 		news.Sales = append(news.Sales, orderSales(at, news.Token.ID, order, asOf)...)
 	}
