@@ -141,12 +141,12 @@ const (
 
 // Product gives a purchase of one-time products (purchases.productsv2.getproductpurchasev2)
 // and the instant before it was asked for, which is what it is about. It is shared: callers
-// within 3 s of each other have one answer, which they should not change. See Forget.
+// that ask at the same time have one answer, which they should not change. See Forget.
 func (a *API) Product(ctx context.Context, pkg, token string) (*androidpublisher.ProductPurchaseV2, time.Time, error) {
 	if err := errors.Join(fitPackage(pkg), fitToken(token)); err != nil {
 		return nil, time.Time{}, firstOf(err)
 	}
-	return a.products.get(ctx, a.config.Clock, shareKey(pkg, token), func() (*androidpublisher.ProductPurchaseV2, time.Time, error) {
+	return a.products.get(ctx, shareKey(pkg, token), func() (*androidpublisher.ProductPurchaseV2, time.Time, error) {
 		return apiFetch(ctx, a, apiCall{method: "productsv2.get", quota: a.quotas.products, most: maxPurchase},
 			func(ctx context.Context, s *androidpublisher.Service) (*androidpublisher.ProductPurchaseV2, error) {
 				return s.Purchases.Productsv2.Getproductpurchasev2(pkg, token).Context(ctx).Do()
@@ -163,7 +163,7 @@ func (a *API) Subscription(ctx context.Context, pkg, token string) (*androidpubl
 	if err := errors.Join(fitPackage(pkg), fitToken(token)); err != nil {
 		return nil, time.Time{}, firstOf(err)
 	}
-	return a.subscriptions.get(ctx, a.config.Clock, shareKey(pkg, token), func() (*androidpublisher.SubscriptionPurchaseV2, time.Time, error) {
+	return a.subscriptions.get(ctx, shareKey(pkg, token), func() (*androidpublisher.SubscriptionPurchaseV2, time.Time, error) {
 		return apiFetch(ctx, a, apiCall{method: "subscriptionsv2.get", quota: a.quotas.subscriptions, most: maxPurchase},
 			func(ctx context.Context, s *androidpublisher.Service) (*androidpublisher.SubscriptionPurchaseV2, error) {
 				return s.Purchases.Subscriptionsv2.Get(pkg, token).Context(ctx).Do()
@@ -174,8 +174,8 @@ func (a *API) Subscription(ctx context.Context, pkg, token string) (*androidpubl
 	})
 }
 
-// Forget ends the sharing of what was fetched about a token: who learned that it changed,
-// and was given an answer asked for before that, forgets and asks again.
+// Forget ends the sharing of what is being fetched about a token: who learned that it changed
+// should not be given an answer that was asked for before that.
 func (a *API) Forget(pkg, token string) {
 	key := shareKey(pkg, token)
 	a.products.forget(key)

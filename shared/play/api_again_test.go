@@ -235,39 +235,18 @@ func TestTheQuotaOfPurchasesIsKept(t *testing.T) {
 	}
 }
 
-func TestAnAnswerIsSharedForThreeSeconds(t *testing.T) {
+// It may be older than why somebody asks: a pending purchase that was just paid, a notification.
+func TestAnAnswerThatIsThereIsGivenToNobodyElse(t *testing.T) {
 	g := newGoogle(t, apiSays(aProduct))
 	a := g.api()
-	fetch := func() time.Time {
-		t.Helper()
-		_, asked, err := a.Product(t.Context(), apiPackage, apiToken)
-		if err != nil {
-			t.Fatal(err)
+	for i := range 3 {
+		if _, asked, err := a.Product(t.Context(), apiPackage, apiToken); err != nil || !asked.Equal(apiNow.Add(time.Duration(i)*time.Millisecond)) || len(g.requests()) != i+1 {
+			t.Errorf("got one of %v by %d requests and %v, want one of its own", asked, len(g.requests()), err)
 		}
-		return asked
+		g.clock.move(time.Millisecond)
 	}
-	fetch()
-	g.clock.move(3*time.Second - 1)
-	if asked := fetch(); !asked.Equal(apiNow) || len(g.requests()) != 1 {
-		t.Errorf("got one of %v by %d requests, want the first, of %v", asked, len(g.requests()), apiNow)
-	}
-	g.clock.move(1)
-	if asked := fetch(); !asked.Equal(apiNow.Add(3*time.Second)) || len(g.requests()) != 2 {
-		t.Errorf("got one of %v by %d requests, want a second", asked, len(g.requests()))
-	}
-	g.clock.move(-time.Hour)
-	if asked := fetch(); !asked.Equal(apiNow.Add(3*time.Second-time.Hour)) || len(g.requests()) != 3 {
-		t.Errorf("got one of %v by %d requests, want another where the clock went back", asked, len(g.requests()))
-	}
-	// Other tokens, other apps and the other sort have their own.
-	if _, _, err := a.Product(t.Context(), apiPackage, apiToken+"x"); err != nil || len(g.requests()) != 4 {
-		t.Errorf("got %v by %d requests, want another for another token", err, len(g.requests()))
-	}
-	if _, _, err := a.Product(t.Context(), "com.example.other", apiToken); err != nil || len(g.requests()) != 5 {
-		t.Errorf("got %v by %d requests, want another for another app", err, len(g.requests()))
-	}
-	if _, _, err := a.Subscription(t.Context(), apiPackage, apiToken); err == nil || len(g.requests()) != 6 {
-		t.Errorf("got %v by %d requests, want another for a subscription", err, len(g.requests()))
+	if got := a.Shared(); got != 0 {
+		t.Errorf("got %d answers kept, want none", got)
 	}
 }
 
@@ -284,6 +263,7 @@ func TestFailuresAreNotKept(t *testing.T) {
 	}
 }
 
+// An answer under way when a purchase changes may be older than that.
 func TestWhatChangesAPurchaseEndsTheSharing(t *testing.T) {
 	changes := map[string]func(context.Context, *play.API) error{
 		"refund": func(ctx context.Context, a *play.API) error { return a.Refund(ctx, apiPackage, apiOrder, true) },
@@ -294,64 +274,39 @@ func TestWhatChangesAPurchaseEndsTheSharing(t *testing.T) {
 	}
 	for name, change := range changes {
 		for _, failing := range []bool{false, true} {
-			g := newGoogle(t, apiSays(aProduct))
-			a := g.api()
-			if err := apiRead(t.Context(), a); err != nil {
-				t.Fatal(err)
-			}
-			g.answers(apiSays(aSubscription))
-			if _, _, err := a.Subscription(t.Context(), apiPackage, apiToken); err != nil {
-				t.Fatal(err)
-			}
-			g.answers(apiSays(``))
-			if failing {
-				g.answers(apiFails(500, "backendError", "x"))
-			}
+			g := newGoogle(t)
+			g.by(func(asked apiAsked) apiTurn {
+				switch {
+				case asked.method == http.MethodGet:
+					return apiSays(aProduct)
+				case failing:
+					return apiFails(500, "backendError", "x")
+				}
+				return apiSays(``)
+			})
+			under, release := make(chan struct{}, 10), make(chan struct{}, 10)
+			a := g.api(func(c *play.APIConfig) {
+				by := c.Transport
+				c.Transport = apiTripper(func(r *http.Request) (*http.Response, error) {
+					if r.Method == http.MethodGet {
+						under <- struct{}{}
+						<-release
+					}
+					return by.RoundTrip(r)
+				})
+			})
+			var wait sync.WaitGroup
+			wait.Go(func() { _ = apiRead(t.Context(), a) })
+			<-under
 			if err := change(t.Context(), a); (err != nil) != (failing && name != "forget") {
 				t.Fatalf("%s: got %v", name, err)
 			}
-			g.answers(apiSays(aProduct))
-			if err := apiRead(t.Context(), a); err != nil || len(g.requests()) != 1 {
-				t.Errorf("%s: got %v by %d requests, want the product asked for again", name, err, len(g.requests()))
-			}
-			g.answers(apiSays(aSubscription))
-			if _, _, err := a.Subscription(t.Context(), apiPackage, apiToken); err != nil || len(g.requests()) != 1 {
-				t.Errorf("%s: got %v by %d requests, want the subscription asked for again", name, err, len(g.requests()))
-			}
+			wait.Go(func() { _ = apiRead(t.Context(), a) })
+			<-under // its own; it would wait for the first otherwise
+			release <- struct{}{}
+			release <- struct{}{}
+			wait.Wait()
 		}
-	}
-}
-
-// An answer under way when the purchase is settled may be older than that.
-func TestAnAnswerUnderWayIsNotKeptBeyondASettlement(t *testing.T) {
-	g := newGoogle(t)
-	under, release := make(chan struct{}), make(chan struct{})
-	g.by(func(apiAsked) apiTurn { return apiSays(``) })
-	a := g.api(func(c *play.APIConfig) {
-		by := c.Transport
-		c.Transport = apiTripper(func(r *http.Request) (*http.Response, error) {
-			if r.Method == http.MethodGet {
-				close(under)
-				<-release
-			}
-			return by.RoundTrip(r)
-		})
-	})
-	var wait sync.WaitGroup
-	wait.Go(func() {
-		_ = apiRead(t.Context(), a)
-	})
-	<-under
-	if err := apiEffect(t.Context(), a); err != nil {
-		t.Fatal(err)
-	}
-	g.answers(apiSays(aProduct))
-	close(release)
-	wait.Wait()
-	under, release = make(chan struct{}), make(chan struct{})
-	close(release)
-	if err := apiRead(t.Context(), a); err != nil || len(g.requests()) != 2 {
-		t.Errorf("got %v by %d requests, want a second one", err, len(g.requests()))
 	}
 }
 
@@ -441,23 +396,6 @@ func TestTheImpatienceOfOneIsNotSharedWithOthers(t *testing.T) {
 	stop()
 	wait.Wait()
 	apiKindIs(t, "the second", second, fault.Unavailable, nil)
-}
-
-func TestWhatIsSharedIsBounded(t *testing.T) {
-	g := newGoogle(t, apiSays(aProduct))
-	a := g.api()
-	for i := range 1500 {
-		if _, _, err := a.Product(t.Context(), apiPackage, fmt.Sprint("token-", i)); err != nil {
-			t.Fatal(err)
-		}
-		if got := a.Shared(); got > 1000 {
-			t.Fatalf("got %d answers kept, want 1,000 at most", got)
-		}
-	}
-	g.clock.move(time.Minute)
-	if err := apiRead(t.Context(), a); err != nil || a.Shared() != 1 && a.Shared() > 1000 {
-		t.Errorf("got %v and %d answers kept", err, a.Shared())
-	}
 }
 
 // apiTripper is a transport of one function.

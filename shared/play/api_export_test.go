@@ -7,9 +7,9 @@ func (a *API) Waits() int {
 	return a.products.waiting
 }
 
-// Shared counts the answers about products that are kept.
+// Shared counts the answers about products that are being asked for.
 func (a *API) Shared() int {
 	a.products.mu.Lock()
 	defer a.products.mu.Unlock()
-	return len(a.products.kept)
+	return len(a.products.asking)
 }

@@ -6,16 +6,8 @@ import (
 	"sync"
 	"time"
 
-	"grantline/shared/clock"
 	"grantline/shared/fault"
 	"grantline/shared/transport"
-)
-
-const (
-	// sharedFor is how long an answer about a token is shared.
-	sharedFor = 3 * time.Second
-	// maxShared bounds the answers that are kept.
-	maxShared = 1000
 )
 
 // apiKey stands for a token of a package, so that no token is kept.
@@ -23,17 +15,17 @@ type apiKey [sha256.Size]byte
 
 func shareKey(pkg, token string) apiKey { return sha256.Sum256([]byte(pkg + "\x00" + token)) }
 
-// apiShare gives callers that ask about one token at about the same time one answer.
+// apiShare gives callers that ask about one token at the same time one answer. What is there
+// already is given to nobody else: it may be older than why somebody asks.
 type apiShare[T any] struct {
 	mu      sync.Mutex
-	kept    map[apiKey]*sharedAnswer[T]
+	asking  map[apiKey]*sharedAnswer[T]
 	waiting int // callers, for another's answer
 }
 
 // sharedAnswer is one that is being asked for until done is closed.
 type sharedAnswer[T any] struct {
-	began time.Time
-	done  chan struct{}
+	done chan struct{}
 
 	answer T
 	asked  time.Time
@@ -41,11 +33,10 @@ type sharedAnswer[T any] struct {
 	alone  bool // the one who asked ran out of time, which says nothing to others
 }
 
-// get gives an answer that was asked for within sharedFor, or asks. Failures are shared
-// with those alone who wait for the same answer.
-func (s *apiShare[T]) get(ctx context.Context, c clock.Clock, key apiKey, ask func() (T, time.Time, error)) (T, time.Time, error) {
+// get gives the answer that another is asking for, or asks.
+func (s *apiShare[T]) get(ctx context.Context, key apiKey, ask func() (T, time.Time, error)) (T, time.Time, error) {
 	for {
-		mine, theirs := s.join(key, c.Now())
+		mine, theirs := s.join(key)
 		if theirs == nil {
 			return s.lead(ctx, key, mine, ask)
 		}
@@ -79,15 +70,17 @@ func (s *apiShare[T]) wait(more int) {
 }
 
 // join gives an answer to wait for, or the one to be asked for.
-func (s *apiShare[T]) join(key apiKey, now time.Time) (mine, theirs *sharedAnswer[T]) {
+func (s *apiShare[T]) join(key apiKey) (mine, theirs *sharedAnswer[T]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if kept, ok := s.kept[key]; ok && kept.young(now) {
-		return nil, kept
+	if asked, ok := s.asking[key]; ok {
+		return nil, asked
 	}
-	s.makeRoom(now)
-	mine = &sharedAnswer[T]{began: now, done: make(chan struct{})}
-	s.kept[key] = mine
+	if s.asking == nil {
+		s.asking = make(map[apiKey]*sharedAnswer[T])
+	}
+	mine = &sharedAnswer[T]{done: make(chan struct{})}
+	s.asking[key] = mine
 	return mine, nil
 }
 
@@ -95,11 +88,7 @@ func (s *apiShare[T]) join(key apiKey, now time.Time) (mine, theirs *sharedAnswe
 func (s *apiShare[T]) lead(ctx context.Context, key apiKey, mine *sharedAnswer[T], ask func() (T, time.Time, error)) (T, time.Time, error) {
 	mine.alone = true // until there is something to share
 	defer close(mine.done)
-	defer func() {
-		if mine.alone || mine.err != nil {
-			s.drop(key, mine)
-		}
-	}()
+	defer s.drop(key, mine)
 	mine.answer, mine.asked, mine.err = ask()
 	mine.alone = mine.err != nil && ctx.Err() != nil
 	return mine.answer, mine.asked, mine.err
@@ -108,46 +97,20 @@ func (s *apiShare[T]) lead(ctx context.Context, key apiKey, mine *sharedAnswer[T
 func (s *apiShare[T]) forget(key apiKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.kept, key)
+	delete(s.asking, key)
 }
 
 // forgetAll is forget of every token.
 func (s *apiShare[T]) forgetAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	clear(s.kept)
+	clear(s.asking)
 }
 
 func (s *apiShare[T]) drop(key apiKey, a *sharedAnswer[T]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.kept[key] == a {
-		delete(s.kept, key)
+	if s.asking[key] == a {
+		delete(s.asking, key)
 	}
-}
-
-// makeRoom is called with the lock held.
-func (s *apiShare[T]) makeRoom(now time.Time) {
-	if s.kept == nil {
-		s.kept = make(map[apiKey]*sharedAnswer[T])
-	}
-	if len(s.kept) < maxShared {
-		return
-	}
-	for key, kept := range s.kept {
-		if !kept.young(now) {
-			delete(s.kept, key)
-		}
-	}
-	for key := range s.kept {
-		if len(s.kept) < maxShared {
-			return
-		}
-		delete(s.kept, key) // any: it is only asked for once more
-	}
-}
-
-func (a *sharedAnswer[T]) young(now time.Time) bool {
-	age := now.Sub(a.began)
-	return age >= 0 && age < sharedFor
 }
