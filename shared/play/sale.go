@@ -404,7 +404,7 @@ func told(sale *purchase.Sale, o *androidpublisher.Order) {
 			sale.Price, sale.Currency = paid.Units, paid.Currency
 		}
 	}
-	if o.State == orderRefunded && sale.State == purchase.Paid {
+	if o.State == orderRefunded && (sale.State == purchase.Paid || sale.State == purchase.Replaced) {
 		sale.State, sale.Back = purchase.Refunded, 0
 	}
 }

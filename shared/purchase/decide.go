@@ -43,7 +43,7 @@ func (b *Book) decide(was state, news News, claimed bool, now time.Time) (decisi
 			}
 			continue
 		}
-		if over && e.sale.State == Paid {
+		if over && e.sale.State != Refunded {
 			if e.was.ID != "" && !e.was.Replaced {
 				continue // it goes on until its end, by the word of what took its place
 			}
