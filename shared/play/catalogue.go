@@ -85,7 +85,7 @@ func (c *Catalogue) shelf(ctx context.Context) (*shelf, error) {
 	read, err := c.read(ctx, now, old != nil)
 	switch {
 	case err == nil && (read.whole || old == nil || !old.whole):
-		c.kept, c.failed = read, time.Time{}
+		c.kept = read
 		return read, nil
 	case old == nil:
 		return nil, unread(err)

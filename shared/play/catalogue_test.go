@@ -485,6 +485,23 @@ func TestACallerThatLeavesSpoilsNothing(t *testing.T) {
 	if was == "[]" {
 		t.Error("got nothing at first, want a product")
 	}
+
+	// One that leaves while Google is asked is no failure of Google's.
+	c.clock.move(time.Hour)
+	c.set(onceList, gems(bought()))
+	c.fail(apiTurn{how: "hang"}, onceList)
+	leaving, leave := context.WithCancel(t.Context())
+	go func() {
+		<-c.arrived
+		leave()
+	}()
+	if found, err := c.catalogue.Products(leaving, ""); err != nil || len(found) != 0 {
+		t.Errorf("got %d, %v for a caller that leaves, want the old list", len(found), err)
+	}
+	c.fail(apiTurn{}, onceList)
+	if text := c.sells(""); !strings.Contains(text, "gems_100") {
+		t.Errorf("got %s after a caller that left, want a new look", text)
+	}
 }
 
 func TestCallersAtOnceAskGoogleOnce(t *testing.T) {
