@@ -135,10 +135,8 @@ func (is *decision) supersede(e *entry, news News) {
 	if h, known := is.line.held(t.Token); t.State != Paid || known && !h.Over || slices.Contains(news.Keeps, t.Part) {
 		return
 	}
-	if asOf := news.Sales[0].AsOf; !asOf.Before(e.was.AsOf) {
-		e.is.Replaced, e.is.AsOf = true, asOf
-		e.gaveWay = true
-	}
+	// It stays as old as it was, for what its own token says of it meanwhile, a refund, is news.
+	e.is.Replaced, e.gaveWay = true, true
 }
 
 // learn takes over what the store is to be told about the token of the news.
@@ -204,7 +202,7 @@ func (e entry) term(line Record) (Term, bool) {
 	t := line.Terms[at]
 	t.Entitlement, t.End = e.is.Entitlement, e.is.Until
 	if e.gaveWay {
-		t.State, t.AsOf = Replaced, e.is.AsOf
+		t.State = Replaced
 	}
 	return t, true
 }

@@ -491,13 +491,11 @@ func (k *tokens) find(id string) (purchase.Record, bool) {
 	if errors.Is(err, fault.NotFound) {
 		return purchase.Record{}, false
 	}
-	var r purchase.Record
-	if err == nil {
-		err = json.Unmarshal(got.Data, &r)
-	}
 	if err != nil {
 		k.Fatal(err)
 	}
+	var r purchase.Record
+	unmarshal(k.TB, got.Data, &r)
 	if r.Root != "" {
 		return k.find(r.Root)
 	}
@@ -600,4 +598,11 @@ func (k *tokens) sources(who string) map[string]entitlement.Source {
 		all[part] = s
 	}
 	return all
+}
+
+func unmarshal(t testing.TB, data []byte, into any) {
+	t.Helper()
+	if err := json.Unmarshal(data, into); err != nil {
+		t.Fatal(err)
+	}
 }
