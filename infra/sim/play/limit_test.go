@@ -211,8 +211,15 @@ func TestCatalogueIsListedByPagesWithWhatIsOnSaleAndWhatIsNot(t *testing.T) {
 func TestCustomersKeepThePriceTheyBoughtAt(t *testing.T) {
 	p := newShop(t, play.Options{})
 	old := p.owned(play.Purchase{})
-	p.must(p.Stock(play.Goods{ProductID: "premium:monthly", Price: 9900}))
+	p.must(p.Stock(play.Goods{ProductID: "premium:monthly", Price: 9900, Period: "P2M"}))
 	made := p.owned(play.Purchase{})
+	p.days(32)
+	p.wants("subscription.2")
+	p.state("bought before", old.PurchaseToken, "ACTIVE", "2026-05-01")
+	p.state("bought after", made.PurchaseToken, "ACTIVE", "2026-05-01")
+	if got := p.order(old.OrderID + "..0").LineItems[0].ListingPrice.Units; got != 4900 {
+		t.Errorf("listing price: got %d, want 4,900", got)
+	}
 	p.days(31)
 	for id, want := range map[string]int64{old.OrderID + "..0": 4900, made.OrderID + "..0": 9900} {
 		if got := p.order(id).Total.Units; got != want {

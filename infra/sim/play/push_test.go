@@ -96,10 +96,12 @@ func TestMessageComesAgainUntilItIsAcknowledgedOrAWeekHasPassed(t *testing.T) {
 	if diff := cmp.Diff([]int{0, 10, 30, 70, 150, 310, 630, 1230, 1830}, got); diff != "" {
 		t.Errorf("seconds differ (-want +got):\n%s", diff)
 	}
-	p.receiver.Answer(205)
-	p.advance(10 * time.Minute)
-	if got := len(p.words()); got != 1 {
-		t.Errorf("after 205: got %d, want it again", got)
+	for _, status := range []int{203, 205, 301, 400} {
+		p.receiver.Answer(status)
+		p.advance(20 * time.Minute)
+		if got := len(p.words()); got != 2 {
+			t.Errorf("%d: got %d in 20 minutes, want it again each time", status, got)
+		}
 	}
 	p.days(8)
 	p.seen = len(p.receiver.Arrivals())

@@ -367,7 +367,7 @@ func (s *Simulator) listVoided(q *query) stage.Answer {
 	rows, seen, more := []wireVoided{}, 0, false
 	for _, r := range s.voided {
 		at := r.recorded.UnixMilli()
-		if at < v.From || at > v.To || r.recorded.After(s.stage.Now()) || r.purchase.app != q.app ||
+		if at < v.From || at > v.To || r.purchase.app != q.app ||
 			v.Type == 0 && r.purchase.subscription != nil || r.quantity > 0 && !v.Partial {
 			continue
 		}

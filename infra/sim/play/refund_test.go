@@ -250,6 +250,9 @@ func TestOrdersAreHadTogetherOrNotAtAll(t *testing.T) {
 	}
 	_, err = p.api.Orders.Batchget(play.Package).OrderIds(a.OrderID, "GPA.0000").Do()
 	p.refused("one unknown", err, 404, "notFound")
+	foreign := p.buy(play.Purchase{ProductID: "gems_100", PackageName: "com.example.other"})
+	_, err = p.api.Orders.Get(play.Package, foreign.OrderID).Do()
+	p.refused("another app's", err, 404, "notFound")
 	_, err = p.api.Orders.Batchget(play.Package).OrderIds(a.OrderID, a.OrderID).Do()
 	p.refused("twice", err, 400, "invalidValue")
 	_, err = p.api.Orders.Batchget(play.Package).Do()
