@@ -206,6 +206,47 @@ func TestASetOfMoreThan256KiBIsNone(t *testing.T) {
 	}
 }
 
+// Only what a token may be signed with is a key; what is not understood spoils no other.
+func TestOnlyPublicKeysForSigningAreKept(t *testing.T) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := func(k jose.JSONWebKey) string {
+		text, err := json.Marshal(k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	for name, c := range map[string]struct {
+		key  string
+		want int
+	}{
+		"for anything":       {of(jose.JSONWebKey{Key: private.Public(), KeyID: "x"}), 1},
+		"for signing":        {of(jose.JSONWebKey{Key: private.Public(), KeyID: "x", Use: "sig", Algorithm: "ES256"}), 1},
+		"for encryption":     {of(jose.JSONWebKey{Key: private.Public(), KeyID: "x", Use: "enc"}), 0},
+		"for something else": {of(jose.JSONWebKey{Key: private.Public(), KeyID: "x", Use: "sig", Algorithm: "ES384"}), 0},
+		"private":            {of(jose.JSONWebKey{Key: private, KeyID: "x"}), 0},
+		"a shared secret":    {`{"kty":"oct","k":"c2VjcmV0","kid":"x"}`, 0},
+		"no key":             {`"x"`, 0},
+		"a kind to come":     {`{"kty":"AKP","alg":"ML-DSA-44","pub":"AA","kid":"x"}`, 0},
+	} {
+		s, i := newSet(io.Discard)
+		i.body = append([]byte(`{"keys":[`+c.key+`,`), i.body[len(`{"keys":[`):]...)
+		has(t, s, "a", 1)
+		if has(t, s, "x", c.want); t.Failed() {
+			t.Fatalf("a key %s: got another number of keys, want %d", name, c.want)
+		}
+		if s, i = newSet(io.Discard); c.want == 0 {
+			i.body = []byte(`{"keys":[` + c.key + `]}`)
+			if _, err := s.Keys(t.Context(), "x"); err == nil {
+				t.Errorf("a key %s alone: got no error, want an outage", name)
+			}
+		}
+	}
+}
+
 func TestManyMayAskAtOnce(t *testing.T) {
 	s, i := newSet(io.Discard)
 	var all sync.WaitGroup

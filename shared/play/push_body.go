@@ -67,7 +67,7 @@ func (m message) notification() ([]byte, error) {
 	}
 	standard := strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(m.data, "="))
 	data, err := base64.RawStdEncoding.DecodeString(standard)
-	if err != nil || len(data) == 0 {
+	if err != nil {
 		return nil, malformed("its message holds no base64")
 	}
 	return data, nil
@@ -76,7 +76,7 @@ func (m message) notification() ([]byte, error) {
 // text is what a JSON string says, "" for any other value.
 func text(value jsontext.Value) string {
 	var s string
-	if value.Kind() != '"' || json.Unmarshal(value, &s) != nil {
+	if json.Unmarshal(value, &s) != nil {
 		return ""
 	}
 	return s

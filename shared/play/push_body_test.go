@@ -116,6 +116,7 @@ func TestEachAuthenticatedPushHasItsOutcome(t *testing.T) {
 		{"10 MB data", inMessage("data", strings.Repeat("a", 10<<20)), 200, kept(inMessage("data", strings.Repeat("a", 10<<20))[:web.MostBytes+1])},
 
 		{"data not base64", inMessage("data", "{}"), 200, unreadable},
+		{"data base64 with more behind", inMessage("data", base64.RawStdEncoding.EncodeToString([]byte(data+strings.Repeat(" ", 3-len(data)%3)))+"!"), 200, unreadable},
 		{"data empty", inMessage("data", ""), 200, unreadable},
 		{"data missing", inMessage("data", nil), 200, unreadable},
 		{"data a number", inMessage("data", 1), 200, unreadable},
@@ -156,6 +157,7 @@ func TestEachAuthenticatedPushHasItsOutcome(t *testing.T) {
 		{"type as a string", about("notificationType", "4"), 200, pushHinted()},
 		{"type as a word", about("notificationType", "SUBSCRIPTION_PURCHASED"), 200, unreadable},
 		{"type missing", about("notificationType", nil), 200, typed("subscription.0", "0")},
+		{"type null", strings.Replace(pushBody(pushWrapped(nil)), `"data":""`, `"data":"`+base64.StdEncoding.EncodeToString([]byte(strings.Replace(data, `"notificationType":4`, `"notificationType":null`, 1)))+`"`, 1), 200, typed("subscription.0", "0")},
 		{"type negative", about("notificationType", -1), 200, unreadable},
 		{"type with a fraction", about("notificationType", 4.5), 200, unreadable},
 		{"type huge", about("notificationType", 1<<31), 200, unreadable},

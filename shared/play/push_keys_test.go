@@ -94,6 +94,15 @@ func TestKeysAreBelievedForAsLongAsGoogleSays(t *testing.T) {
 	w.expectFetches(2, "behind that time")
 }
 
+func TestKeysAreBelievedForADayAtMost(t *testing.T) {
+	w := newPushWorld(t, nil)
+	w.google.header.Set("Cache-Control", "max-age=31536000")
+	w.expect(200, "key-1", "genuine")
+	w.google.publish(jose.JSONWebKey{Key: pushKeys().next.Public(), KeyID: "key-2", Algorithm: "RS256", Use: "sig"})
+	w.clock.advance(24 * time.Hour)
+	w.expect(401, "key-1", "a withdrawn key, a day later")
+}
+
 // brokenGoogles are answers from which no keys come.
 func brokenGoogles() map[string]func(*pushGoogle) {
 	return map[string]func(*pushGoogle){

@@ -218,18 +218,38 @@ func TestATokenWithAnyLetterChangedIsRefused(t *testing.T) {
 	}
 }
 
-// What is refused before a key is looked up causes no request, whoever sends it.
-func TestWhatIsNoTokenAsksNobody(t *testing.T) {
+// What is no token of any key of Google's causes no request, whoever sends it, and each
+// refusal says why to who reads the log.
+func TestARefusalSaysWhyAndAsksNobodyWithoutNeed(t *testing.T) {
+	reasons := map[string]play.Distrust{
+		"no header": play.DistrustHeader, "junk": play.DistrustHeader, "1 MB token": play.DistrustHeader, "two Authorization headers": play.DistrustHeader,
+		"2 segments": play.DistrustHeader, "alg none": play.DistrustForm, "HS256 signed with the RSA public key as PEM": play.DistrustForm,
+		"ES256 valid by an IAP key": play.DistrustForm, "ES256 with a signature of 5 bytes": play.DistrustForm, "RS512": play.DistrustForm, "PS256": play.DistrustForm,
+		"kid missing": play.DistrustForm, "kid empty": play.DistrustForm, "unknown crit": play.DistrustForm, "crit that the library knows": play.DistrustForm,
+		"kid unknown": play.DistrustKey, "RS256 under the id of an IAP key": play.DistrustKey, "a thief's key under Google's id": play.DistrustSignature,
+		"iss evil": play.DistrustSignature, "aud of another": play.DistrustSignature, "aud a list of one": play.DistrustClaims, "email twice": play.DistrustClaims,
+		"email_verified as text": play.DistrustClaims, "email of another project's account": play.DistrustEmail, "email_verified false": play.DistrustEmail,
+		"exp missing": play.DistrustTime, "exp 60 seconds ago": play.DistrustTime, "iat 61 seconds ahead": play.DistrustTime,
+	}
+	found := 0
 	for _, c := range spoiledTokens() {
-		if strings.HasPrefix(c.name, "kid unknown") {
+		want, ok := reasons[c.name]
+		if !ok {
 			continue
 		}
+		found++
 		w := newPushWorld(t, nil)
-		w.google.err = errPushOutage
 		_, err := w.push.ReadHint(t.Context(), c.header, []byte("{}"))
-		if errors.Is(err, fault.Unauthenticated) && w.google.fetched() != 0 {
-			t.Errorf("%s: got %d fetches, want none", c.name, w.google.fetched())
+		var why play.Distrust
+		if !errors.As(err, &why) || why != want {
+			t.Errorf("%s: got %v, want %q", c.name, err, want)
 		}
+		if asks := want != play.DistrustHeader && want != play.DistrustForm; (w.google.fetched() == 1) != asks {
+			t.Errorf("%s: got %d fetches, want one only if a key decides", c.name, w.google.fetched())
+		}
+	}
+	if found != len(reasons) {
+		t.Errorf("got %d of the %d names among the cases", found, len(reasons))
 	}
 }
 

@@ -130,6 +130,9 @@ func (g *pushGoogle) RoundTrip(r *http.Request) (*http.Response, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.fetches++
+	if until, bounded := r.Context().Deadline(); !bounded || time.Until(until) > 8*time.Second {
+		return nil, errors.New("a request that may take longer than the answer of a push")
+	}
 	if g.silent {
 		<-r.Context().Done()
 		return nil, r.Context().Err()
