@@ -194,6 +194,10 @@ func (s *Store) voided(ctx context.Context, n Notification) (purchase.News, erro
 		return purchase.News{}, err
 	}
 	news, err := s.ask(ctx, at, n.Token)
+	if errors.Is(err, fault.Invalid) && !n.kindSaid() {
+		at.subscription = !at.subscription // the order did not say either
+		news, err = s.ask(ctx, at, n.Token)
+	}
 	switch {
 	case errors.Is(err, fault.NotFound):
 		news = purchase.News{Token: &purchase.Token{ID: TokenID(n.Token), Secret: n.Token, Kind: at.String()}}
@@ -214,7 +218,9 @@ func (s *Store) voided(ctx context.Context, n Notification) (purchase.News, erro
 		return purchase.News{}, err
 	}
 	back := func(sale purchase.Sale) bool {
-		return about(sale) && (sale.State == purchase.Refunded || sale.Back > 0)
+		// A part that was given back before is not the rest that this is about.
+		part := sale.Back > 0 && n.RefundType != RefundFull
+		return about(sale) && (sale.State == purchase.Refunded || part)
 	}
 	if !slices.ContainsFunc(news.Sales, back) {
 		return purchase.News{}, fault.New(fault.Unavailable, "not_visible_yet", "What Google Play said was given back is not to be seen yet.")
@@ -222,11 +228,16 @@ func (s *Store) voided(ctx context.Context, n Notification) (purchase.News, erro
 	return first(news, back), nil
 }
 
+// kindSaid says whether it is known of what kind of product a voided purchase is.
+func (n Notification) kindSaid() bool {
+	return n.ProductType == ProductSubscription || n.ProductType == ProductOneTime
+}
+
 // voidedAt is where to ask about what was voided. The list of what was voided does not say,
 // but the order does; a promotion has none, and is no subscription.
 func (s *Store) voidedAt(ctx context.Context, n Notification) (place, error) {
 	at := place{n.Package, n.ProductType == ProductSubscription}
-	if n.ProductType == ProductSubscription || n.ProductType == ProductOneTime || n.Order == "" {
+	if n.kindSaid() || n.Order == "" {
 		return at, nil
 	}
 	orders, err := s.API.Orders(ctx, n.Package, []string{n.Order})
@@ -279,10 +290,31 @@ func (s *Store) Follow(ctx context.Context, l purchase.Line) (purchase.News, boo
 	}
 	s.API.Forget(at.pkg, l.Token.Secret) // it may have changed
 	news, err := s.ask(ctx, at, l.Token.Secret)
+	if errors.Is(err, fault.Invalid) || errors.Is(err, fault.Malformed) {
+		err = otherwise(fault.NotFound, codeAPIAbsent, err) // it is no outage
+	}
 	if err != nil || len(l.Sold) == 0 {
 		return news, true, err
 	}
 	return news, true, s.enrich(ctx, at.pkg, &news, l.Sold)
+}
+
+// otherwise gives an error of our API another kind, where a port has no other.
+func otherwise(kind error, code string, err error) error {
+	with := fault.New(kind, code, "Google Play does not take this for this purchase.")
+	if failed, ok := errors.AsType[*APIError](err); ok {
+		return with.Because(failed)
+	}
+	return with.Because(errors.New("play: it cannot be asked for"))
+}
+
+// notTaken makes of what Google does not know, and what it cannot be told, what it does not
+// take: to tell it again would not help.
+func notTaken(err error) error {
+	if errors.Is(err, fault.NotFound) || errors.Is(err, fault.Malformed) {
+		return otherwise(fault.Invalid, codeAPIRefused, err)
+	}
+	return err
 }
 
 // enlarge is enrich where the orders are not needed: they say what was paid.
@@ -325,11 +357,11 @@ func (s *Store) Acknowledge(ctx context.Context, d purchase.Delivery) error {
 	case !ok:
 		return fault.New(fault.Invalid, "invalid_purchase", "This was not bought at Google Play.")
 	case at.subscription:
-		return s.API.AcknowledgeSubscription(ctx, at.pkg, d.Part, d.Token.Secret, d.Account)
+		return notTaken(s.API.AcknowledgeSubscription(ctx, at.pkg, d.Part, d.Token.Secret, d.Account))
 	case d.Consume:
-		return s.API.ConsumeProduct(ctx, at.pkg, d.Part, d.Token.Secret)
+		return notTaken(s.API.ConsumeProduct(ctx, at.pkg, d.Part, d.Token.Secret))
 	}
-	return s.API.AcknowledgeProduct(ctx, at.pkg, d.Part, d.Token.Secret)
+	return notTaken(s.API.AcknowledgeProduct(ctx, at.pkg, d.Part, d.Token.Secret))
 }
 
 // What a review may prefer (orders.reviewrefund, refundPreference).
@@ -350,7 +382,7 @@ func (s *Store) Report(ctx context.Context, sale purchase.Sale, u purchase.Usage
 	case u.Spendable && u.Spent > 0:
 		answer.RefundPreference, answer.ConsumptionPercentageMilliunits = preferDecline, int64(u.Spent)
 	}
-	return s.API.ReviewRefund(ctx, sale.App, sale.Order, answer)
+	return notTaken(s.API.ReviewRefund(ctx, sale.App, sale.Order, answer))
 }
 
 // How often Google is asked whether money was given back without a word, since a refund that

@@ -1,6 +1,7 @@
 package play_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -48,33 +49,68 @@ func TestWhatIsHeardIsWhatALookWouldFind(t *testing.T) {
 	newsIs(t, got, want)
 }
 
-// Who is told that something changed is not content with an answer from before.
+// Who is told that something changed is not content with an answer that was asked for before.
 func TestANotificationIsNotAnsweredByAnOlderLook(t *testing.T) {
-	for name, c := range map[string]struct {
-		before, after string
-		about         play.Notification
-		want          purchase.SaleState
-	}{
-		"subscription": {shopSubscription, edited(t, shopSubscription, "STATE_ACTIVE", "STATE_PENDING"), play.Notification{Kind: play.KindSubscription, Type: 20}, purchase.Pending},
-		"product":      {edited(t, shopProduct, "PURCHASED", "PENDING"), shopProduct, play.Notification{Kind: play.KindOneTime, Type: 1}, purchase.Paid},
-		"voided":       {shopProduct, edited(t, shopProduct, "PURCHASED", "CANCELLED"), play.Notification{Kind: play.KindVoided, Order: shopOrder, ProductType: 2, RefundType: 1}, purchase.Refunded},
-		"review":       {shopProduct, edited(t, shopProduct, "PURCHASED", "CANCELLED"), play.Notification{Kind: play.KindReview, Order: shopOrder, PendingRefundToken: shopReview}, purchase.Refunded},
+	voided := play.Notification{Kind: play.KindVoided, Order: shopOrder, ProductType: 2, RefundType: 1, Token: apiToken}
+	for name, hear := range map[string]func(*shop) (purchase.News, error){
+		"subscription": func(s *shop) (purchase.News, error) {
+			return s.hear(t, play.Notification{Kind: play.KindSubscription, Type: 20, Token: apiToken})
+		},
+		"product": func(s *shop) (purchase.News, error) {
+			return s.hear(t, play.Notification{Kind: play.KindOneTime, Type: 1, Token: apiToken})
+		},
+		"voided": func(s *shop) (purchase.News, error) { return s.hear(t, voided) },
+		"review": func(s *shop) (purchase.News, error) {
+			return s.hear(t, play.Notification{Kind: play.KindReview, Order: shopOrder, PendingRefundToken: shopReview})
+		},
+		"followed": func(s *shop) (purchase.News, error) {
+			news, _, err := s.store.Follow(t.Context(), shopLine("product@"+apiPackage))
+			return news, err
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newShop(t, reviewing)
 			s.orders[shopOrder] = `{"state":"PENDING_REFUND","purchaseToken":"` + apiToken + `","lineItems":[{"productId":"gems_100"}]}`
-			s.by(func(asked apiAsked) apiTurn { return s.answer(asked) }) // all in one instant
-			s.sells(c.before)
-			if _, err := s.look(t, ""); err != nil {
-				t.Fatal(err)
+			s.sells(edited(t, shopProduct, "PURCHASED", "CANCELLED"))
+			s.sells(edited(t, shopSubscription, "STATE_ACTIVE", "STATE_EXPIRED"))
+			held := false
+			s.by(func(asked apiAsked) apiTurn {
+				if !held {
+					held = true
+					return apiTurn{how: "hang"}
+				}
+				return s.answer(asked)
+			})
+			looking, leave := context.WithCancel(t.Context())
+			left := make(chan error, 1)
+			sku := map[bool]string{true: "premium", false: "gems_100"}[name == "subscription"]
+			go func() {
+				_, err := s.store.Look(looking, purchase.Proof{Evidence: apiToken, SKU: sku})
+				left <- err
+			}()
+			<-s.arrived
+			heard, wait := context.WithTimeout(t.Context(), time.Minute)
+			defer wait()
+			type answer struct {
+				news purchase.News
+				err  error
 			}
-			s.sells(c.after)
-			if c.about.Kind != play.KindReview {
-				c.about.Token = apiToken
+			answers := make(chan answer, 1)
+			go func() {
+				news, err := hear(s)
+				answers <- answer{news, err}
+			}()
+			select {
+			case got := <-answers:
+				if got.err != nil || len(got.news.Sales) != 1 || got.news.Sales[0].State == purchase.Paid && !got.news.Sales[0].Ended {
+					t.Errorf("got %+v, %v, want what is so now", got.news.Sales, got.err)
+				}
+			case <-heard.Done():
+				t.Error("it waits for the older answer")
 			}
-			news, err := s.hear(t, c.about)
-			if err != nil || len(news.Sales) != 1 || news.Sales[0].State != c.want {
-				t.Errorf("got %+v, %v, want %s", news.Sales, err, c.want)
+			leave()
+			if err := <-left; err == nil {
+				t.Error("the older look ended without an error, want the answer withheld")
 			}
 		})
 	}
@@ -105,7 +141,8 @@ func TestAnOutageKeepsANotification(t *testing.T) {
 			s.by(func(apiAsked) apiTurn { return turn })
 		}
 		for _, n := range []play.Notification{
-			{Kind: play.KindSubscription, Type: 2, Token: apiToken}, {Kind: play.KindOneTime, Type: 1, Token: apiToken},
+			{Kind: play.KindSubscription, Type: 2, Token: apiToken},
+			{Kind: play.KindOneTime, Type: 1, Token: apiToken},
 			{Kind: play.KindVoided, Token: apiToken, Order: shopOrder, ProductType: 1, RefundType: 1},
 			{Kind: play.KindVoided, Token: apiToken, Order: shopOrder, ProductType: 2, RefundType: 1},
 			{Kind: play.KindVoided, Token: apiToken, Order: shopOrder},

@@ -35,10 +35,16 @@ func TestATokenIsFoundWhereverItIs(t *testing.T) {
 		{"a product that nobody listed", "unlisted", func(s *shop) { s.sells(shopProduct) }, []string{askedSubscription, askedProduct, order + apiPackage}, "product@" + apiPackage},
 		{"a subscription, said to be one", "premium", func(s *shop) { s.sells(shopSubscription) }, []string{askedSubscription, "orders/" + apiOrder + "@" + apiPackage}, "subscription@" + apiPackage},
 		{"a subscription, said to be a product", "gems_100", func(s *shop) { s.sells(shopSubscription) }, []string{askedProduct, askedSubscription, "orders/" + apiOrder + "@" + apiPackage}, "subscription@" + apiPackage},
-		{"of the second app", "gems_100", func(s *shop) { s.products[shopSecond] = apiSays(shopProduct) },
-			[]string{askedProduct, askedSubscription, askedSecond, order + shopSecond}, "product@" + shopSecond},
-		{"a subscription of the second app", "premium", func(s *shop) { s.subscriptions[shopSecond] = apiSays(shopSubscription) },
-			[]string{askedSubscription, askedProduct, askedOther, "orders/" + apiOrder + "@" + shopSecond}, "subscription@" + shopSecond},
+		{
+			"of the second app", "gems_100", func(s *shop) { s.products[shopSecond] = apiSays(shopProduct) },
+			[]string{askedProduct, askedSubscription, askedSecond, order + shopSecond},
+			"product@" + shopSecond,
+		},
+		{
+			"a subscription of the second app", "premium", func(s *shop) { s.subscriptions[shopSecond] = apiSays(shopSubscription) },
+			[]string{askedSubscription, askedProduct, askedOther, "orders/" + apiOrder + "@" + shopSecond},
+			"subscription@" + shopSecond,
+		},
 		{"not known at first", "gems_100", func(s *shop) {
 			s.products[apiPackage] = apiFails(404, "purchaseTokenNotFound", "Not found.")
 			s.sells(shopSubscription)
@@ -75,25 +81,27 @@ func TestWhatNoPlaceKnowsIsRefused(t *testing.T) {
 		want   error
 		asked  int
 	}{
-		"400 everywhere":        {func(*shop) {}, fault.Invalid, 4},
-		"another app's":         {func(s *shop) { s.products[apiPackage] = apiFails(400, "purchaseTokenDoesNotMatchPackageName", "No.") }, fault.Invalid, 4},
-		"404 first":             {func(s *shop) { s.products[apiPackage] = apiFails(404, "notFound", "No.") }, fault.NotFound, 4},
-		"404 last":              {func(s *shop) { s.subscriptions[shopSecond] = apiFails(404, "notFound", "No.") }, fault.NotFound, 4},
-		"410 first":             {func(s *shop) { s.products[apiPackage] = apiFails(410, "purchaseTokenNoLongerValid", "No.") }, fault.NotFound, 4},
-		"410 between":           {func(s *shop) { s.products[shopSecond] = apiFails(410, "subscriptionPurchaseNoLongerAvailable", "No.") }, fault.NotFound, 4},
-		"401":                   {func(s *shop) { s.products[apiPackage] = apiFails(401, "permissionDenied", "No.") }, fault.Unavailable, 1},
-		"403":                   {func(s *shop) { s.products[apiPackage] = apiFails(403, "projectNotLinked", "No.") }, fault.Unavailable, 1},
-		"403 of nobody":         {func(s *shop) { s.products[apiPackage] = apiTurn{status: 403, body: "no"} }, fault.Unavailable, 1},
-		"a day's quota":         {func(s *shop) { s.products[apiPackage] = apiFails(403, "dailyLimitExceeded", "No.") }, fault.Unavailable, 1},
-		"404 of a page":         {func(s *shop) { s.products[apiPackage] = apiTurn{status: 404, body: "<html>"} }, fault.Unavailable, 1},
-		"404 of the package":    {func(s *shop) { s.products[apiPackage] = apiFails(404, "applicationNotFound", "No.") }, fault.Unavailable, 1},
-		"garbage":               {func(s *shop) { s.products[apiPackage] = apiSays("<html>") }, fault.Unavailable, 1},
-		"an empty object":       {func(s *shop) { s.products[apiPackage] = apiSays("{}") }, fault.Unavailable, 1},
-		"429":                   {func(s *shop) { s.products[apiPackage] = apiFails(429, "rateLimitExceeded", "No.") }, fault.Unavailable, 3},
-		"409":                   {func(s *shop) { s.products[apiPackage] = apiFails(409, "concurrentUpdate", "No.") }, fault.Unavailable, 3},
-		"500":                   {func(s *shop) { s.products[apiPackage] = apiFails(500, "backendError", "No.") }, fault.Unavailable, 3},
-		"silence":               {func(s *shop) { s.products[apiPackage] = apiTurn{how: "reset"} }, fault.Unavailable, 0},
-		"404, then 403":         {func(s *shop) { s.products[apiPackage], s.subscriptions[apiPackage] = apiFails(404, "notFound", "No."), apiFails(403, "forbidden", "No.") }, fault.Unavailable, 2},
+		"400 everywhere":     {func(*shop) {}, fault.Invalid, 4},
+		"another app's":      {func(s *shop) { s.products[apiPackage] = apiFails(400, "purchaseTokenDoesNotMatchPackageName", "No.") }, fault.Invalid, 4},
+		"404 first":          {func(s *shop) { s.products[apiPackage] = apiFails(404, "notFound", "No.") }, fault.NotFound, 4},
+		"404 last":           {func(s *shop) { s.subscriptions[shopSecond] = apiFails(404, "notFound", "No.") }, fault.NotFound, 4},
+		"410 first":          {func(s *shop) { s.products[apiPackage] = apiFails(410, "purchaseTokenNoLongerValid", "No.") }, fault.NotFound, 4},
+		"410 between":        {func(s *shop) { s.products[shopSecond] = apiFails(410, "subscriptionPurchaseNoLongerAvailable", "No.") }, fault.NotFound, 4},
+		"401":                {func(s *shop) { s.products[apiPackage] = apiFails(401, "permissionDenied", "No.") }, fault.Unavailable, 1},
+		"403":                {func(s *shop) { s.products[apiPackage] = apiFails(403, "projectNotLinked", "No.") }, fault.Unavailable, 1},
+		"403 of nobody":      {func(s *shop) { s.products[apiPackage] = apiTurn{status: 403, body: "no"} }, fault.Unavailable, 1},
+		"a day's quota":      {func(s *shop) { s.products[apiPackage] = apiFails(403, "dailyLimitExceeded", "No.") }, fault.Unavailable, 1},
+		"404 of a page":      {func(s *shop) { s.products[apiPackage] = apiTurn{status: 404, body: "<html>"} }, fault.Unavailable, 1},
+		"404 of the package": {func(s *shop) { s.products[apiPackage] = apiFails(404, "applicationNotFound", "No.") }, fault.Unavailable, 1},
+		"garbage":            {func(s *shop) { s.products[apiPackage] = apiSays("<html>") }, fault.Unavailable, 1},
+		"an empty object":    {func(s *shop) { s.products[apiPackage] = apiSays("{}") }, fault.Unavailable, 1},
+		"429":                {func(s *shop) { s.products[apiPackage] = apiFails(429, "rateLimitExceeded", "No.") }, fault.Unavailable, 3},
+		"409":                {func(s *shop) { s.products[apiPackage] = apiFails(409, "concurrentUpdate", "No.") }, fault.Unavailable, 3},
+		"500":                {func(s *shop) { s.products[apiPackage] = apiFails(500, "backendError", "No.") }, fault.Unavailable, 3},
+		"silence":            {func(s *shop) { s.products[apiPackage] = apiTurn{how: "reset"} }, fault.Unavailable, 0},
+		"404, then 403": {func(s *shop) {
+			s.products[apiPackage], s.subscriptions[apiPackage] = apiFails(404, "notFound", "No."), apiFails(403, "forbidden", "No.")
+		}, fault.Unavailable, 2},
 		"400, then a new state": {func(s *shop) { s.sells(strings.Replace(shopSubscription, "STATE_ACTIVE", "STATE_NEW", 1)) }, fault.Unavailable, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
