@@ -273,6 +273,20 @@ func TestEachItemOfASubscriptionIsAPart(t *testing.T) {
 			n.Parts["premium"], n.Parts["sport"] = renewing, purchase.Standing{AsOf: apiNow, Next: "premium:yearly"}
 			n.Keeps = []string{"sport"}
 		}},
+		{"another plan of the same product that waits", []string{
+			item("premium", "2026-12-22T05:00:00Z", apiOrder, `"autoRenewingPlan":{},"deferredItemReplacement":{"productId":"premium"}`),
+			strings.Replace(item("premium", "2027-12-22T05:00:00Z", "", shopRenewing), "monthly", "yearly", 1),
+		}, func(n *purchase.News) {
+			n.Sales = []purchase.Sale{ends(premium)}
+			n.Parts["premium"], n.Keeps = purchase.Standing{AsOf: apiNow, Next: "premium:yearly"}, []string{"premium"}
+		}},
+		{"another plan of the same product, said first", []string{
+			strings.Replace(item("premium", "2027-12-22T05:00:00Z", "", shopRenewing), "monthly", "yearly", 1),
+			item("premium", "2026-12-22T05:00:00Z", apiOrder, `"autoRenewingPlan":{},"deferredItemReplacement":{"productId":"premium"}`),
+		}, func(n *purchase.News) {
+			n.Sales = []purchase.Sale{ends(premium)}
+			n.Parts["premium"], n.Keeps = purchase.Standing{AsOf: apiNow, Next: "premium:yearly"}, []string{"premium"}
+		}},
 		{"a replacement that waits, of which nothing is said", []string{item("premium", "2026-12-22T05:00:00Z", apiOrder, replaced)}, func(n *purchase.News) {
 			n.Sales = []purchase.Sale{ends(premium)}
 			n.Parts["premium"] = purchase.Standing{AsOf: apiNow, Next: "basic"}
