@@ -378,29 +378,6 @@ func held(t *testing.T, server *sim.Server, event, example string) string {
 	return strings.Replace(example, "GPA.1234-5678-9012-34567", token, 1)
 }
 
-// inTheTossApp buys what an example is about, and puts it where its control can be used.
-func inTheTossApp(t *testing.T, server *sim.Server, event, example string) string {
-	control := func(name, body string) map[string]any {
-		status, got := post(t, server.URL()+"/_sim/appsintoss/"+name, body)
-		if status != 200 {
-			t.Fatalf("%s %s: got %d %v, want 200", name, body, status, got)
-		}
-		return got
-	}
-	if event == "appsintoss.end-certificate" {
-		return strings.Replace(example, "1f3a5c7e9b2d4f60", control("certificate", "")["certificateId"].(string), 1)
-	}
-	control("calm", "") // the example before may have been a failure to come
-	id := control("purchase", "sku=premium-1month")["orderId"].(string)
-	switch event {
-	case "appsintoss.restart":
-		control("auto-renew", "on=false&orderId="+id)
-	case "appsintoss.resume":
-		control("pause", "orderId="+id)
-	}
-	return strings.Replace(example, "0199a1b2-0000-7000-8000-000000000001", id, 1)
-}
-
 func TestEachControlIsListedAndDocumentedAndItsExampleWorks(t *testing.T) {
 	server := start(t, sim.Options{Webhooks: stagetest.NewReceiver(t, stagetest.NewClock()).URL})
 	readme, err := os.ReadFile("README.md")

@@ -26,14 +26,21 @@ type office struct {
 	t      *testing.T
 	server *httptest.Server
 	client *http.Client
-	now    atomic.Int64 // seconds since 1970
+	now    *atomic.Int64 // seconds since 1970; nil where there is another clock
 }
 
 func newOffice(t *testing.T, options appsintoss.Options) *office {
-	o := &office{t: t}
-	o.now.Store(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC).Unix())
-	options.Now = func() time.Time { return time.Unix(o.now.Load(), 0) }
-	o.Simulator = appsintoss.New(options)
+	var now atomic.Int64
+	now.Store(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC).Unix())
+	options.Now = func() time.Time { return time.Unix(now.Load(), 0) }
+	o := officeOf(t, appsintoss.New(options))
+	o.now = &now
+	return o
+}
+
+// officeOf serves a simulator.
+func officeOf(t *testing.T, s *appsintoss.Simulator) *office {
+	o := &office{t: t, Simulator: s}
 	o.server = httptest.NewUnstartedServer(o.Simulator)
 	o.server.TLS = o.TLSConfig()
 	o.server.StartTLS()
