@@ -39,7 +39,7 @@ export interface Grantline {
    * never rejects; true only if the server has granted it to this customer, now or before.
    */
   fulfil(order: Order): Promise<boolean>;
-  /** What the customer may use now. Needs `customerId`. Rejects with a GrantlineError. */
+  /** What the customer may use now. Rejects with a GrantlineError, or with a TypeError without `customerId` among the options. */
   customer(): Promise<Customer>;
 }
 
