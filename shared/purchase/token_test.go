@@ -55,7 +55,7 @@ func TestAKnownPurchaseSurvivesItsStore(t *testing.T) {
 		// A review changes nothing either.
 		k.untilDone(noon.AddDate(0, 1, 0))
 		k.wantGives(ann, "pro")
-		if ok, err := k.LookAgain(t.Context(), k.scope, "play", "tok-new"); ok || (err != nil) != (fault.Retryable(err)) {
+		if ok, err := k.LookAgain(t.Context(), k.scope, "play", "tok-new"); ok || err != nil && !fault.Retryable(err) {
 			t.Errorf("%s: got a notice %t, %v, want it to come again or let go", name, ok, err)
 		}
 	}
