@@ -215,10 +215,7 @@ func subscriptionNews(at place, token string, p *androidpublisher.SubscriptionPu
 		}
 		// Of one product there may be two: the plan that is, and the one that waits.
 		if _, other := news.Parts[item.ProductId]; !other || item.LatestSuccessfulOrderId != "" {
-			// Of two plans of one product the one that waits says nothing about the other.
-		if _, twice := news.Parts[item.ProductId]; !twice || item.LatestSuccessfulOrderId != "" {
 			news.Parts[item.ProductId] = standing(p, item, expiry, asOf)
-		}
 		}
 		if item.LatestSuccessfulOrderId == "" {
 			continue // nobody has it yet
