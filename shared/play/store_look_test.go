@@ -129,8 +129,8 @@ func TestWhatCannotBeATokenIsAskedNowhere(t *testing.T) {
 		s := newShop(t)
 		s.sells(shopProduct)
 		news, err := s.store.Look(t.Context(), purchase.Proof{Store: play.Name, Evidence: token})
-		if faultIs(t, err, fault.Malformed); len(s.asked()) > 0 || len(news.Sales) > 0 {
-			t.Errorf("%s: got %+v, asked %v, want nothing", name, news, s.asked())
+		if faultIs(t, err, fault.Malformed); len(s.asked()) > 0 || len(news.Sales) > 0 || fault.Code(err) != "invalid_purchase" {
+			t.Errorf("%s: got %+v, %v, asked %v, want nothing and invalid_purchase", name, news, err, s.asked())
 		}
 	}
 }
@@ -202,5 +202,17 @@ func TestAPromotionHasNoOrderToAskFor(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{askedProduct}, s.asked()); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+}
+
+// What the app says it bought comes first, by its product or by its plan.
+func TestWhatWasAskedForComesFirst(t *testing.T) {
+	for _, sku := range []string{"premium", "premium:monthly"} {
+		s := newShop(t)
+		s.sells(edited(t, shopSubscription, shopItem, item("sport", "2027-01-01T00:00:00Z", "GPA.2..1", shopRenewing)+","+shopItem))
+		news, err := s.look(t, sku)
+		if diff := cmp.Diff([]string{apiOrder + "/premium/paid", "GPA.2..1/sport/paid"}, orderIDs(news.Sales)); err != nil || diff != "" {
+			t.Errorf("%s: error %v, sales (-want +got):\n%s", sku, err, diff)
+		}
 	}
 }
