@@ -84,6 +84,15 @@ func TestAnOfferIsShownWhereItIsSoldAlone(t *testing.T) {
 			t.Errorf("%s: got %+v of a subscription, want %d", name, got, c.want)
 		}
 	}
+	// What is closed is not opened by an offer.
+	closed := bought().with("regionalPricingAndAvailabilityConfigs", []shelved{{"regionCode": "KR", "availability": "NO_LONGER_AVAILABLE", "price": won(1100)}})
+	same(t, "closed", newConsole(t, []shelved{gems(closed)}, []shelved{discount(shelved{"noOverride": shelved{}})}, nil, nil).sells(""), `[]`)
+	both := discount(shelved{}).with("regionalPricingAndAvailabilityConfigs", []shelved{
+		{"regionCode": "US", "availability": "AVAILABLE", "noOverride": shelved{}}, {"regionCode": "KR", "availability": "AVAILABLE", "noOverride": shelved{}},
+	})
+	if got := offersOf(t, newConsole(t, []shelved{gems(bought())}, []shelved{both}, nil, nil), ""); len(got) != 1 || len(got[0].Prices) != 2 || got[0].Prices[0].Region != "KR" {
+		t.Errorf("got %+v, want prices by region", got)
+	}
 	// A phase has no prices where the offer is not sold.
 	wide := phase("P1W", shelved{"free": shelved{}}).with("regionalConfigs", []shelved{{"regionCode": "US", "free": shelved{}}, {"regionCode": "KR", "free": shelved{}}})
 	got := offersOf(t, newConsole(t, nil, nil, []shelved{premium(monthly())}, []shelved{trial(wide)}), "")
