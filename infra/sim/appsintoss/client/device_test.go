@@ -210,6 +210,9 @@ func TestWhatIsNotGrantedStaysPending(t *testing.T) {
 	if got := s.pending(d); got != 2 {
 		t.Fatalf("pending: got %d, want 2", got)
 	}
+	if recovered, err := d.Recover(t.Context(), no); err != nil || len(recovered) != 0 || s.pending(d) != 2 {
+		t.Errorf("recover, and the server says no: got %v, %v; want none completed", recovered, err)
+	}
 	// One that fails stops no other.
 	failed := 0
 	recovered, err := d.Recover(t.Context(), func(ctx context.Context, o client.Order) (bool, error) {
