@@ -13,5 +13,6 @@
 //	   │                   claim│ └────refunded──────┤
 //	   └──────paid──────▶ unclaimed ───refunded──────┘
 //
-// What is pending, failed, forged or out of reach writes nothing.
+// What is pending, failed, forged or out of reach writes no order. At a store with tokens a
+// pending claim is written in its line, for it goes once paid to whoever claimed it.
 package purchase

@@ -226,6 +226,7 @@ func TestTheStandingOfOnePartIsNotTheOthers(t *testing.T) {
 	k := newTokens(t)
 	k.sell("tok-1", bundle(1, 2))
 	k.granted(ann, "tok-1")
+	k.clock.move(time.Hour)
 	k.market.change("tok-1", func(t *ticket) { t.items[0].renews = false })
 	k.heard("tok-1")
 	got := k.sources(ann)
