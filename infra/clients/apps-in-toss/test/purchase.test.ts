@@ -1,6 +1,7 @@
 import { quiet, settled, world, type World } from './world.js';
 
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { test } from 'node:test';
 
 import type { Bought, Grantline, Sdk, Trouble } from '../src/index.js';
@@ -133,6 +134,8 @@ for (const [kind, start] of Object.entries(sell)) {
     const w = world(t);
     const leave = new AbortController();
     const got = await settled(start(w.grantline, leave.signal));
+    const left = getEventListeners(leave.signal, 'abort').length;
+    assert.equal(left, 0, `listeners of the signal: got ${left}, want 0`);
     leave.abort();
     assert.ok(got?.value, 'bought');
     cleaned(w);
@@ -343,6 +346,61 @@ test('an SDK of another mind is survived, with one cleanup', async (t) => {
       assert.equal(cleanups, wantCleanups, `cleanups: got ${cleanups}, want ${wantCleanups}`);
     });
   }
+});
+
+/** A store whose payment page is in the test's hands. */
+function inHand() {
+  const said: any = { cleanups: 0, completions: 0 };
+  const IAP = {
+    getProductItemList: async () => ({ products: [{ type: 'CONSUMABLE', sku: 'gems-100' }] }),
+    createOneTimePurchaseOrder: ({ options, onEvent, onError }: any) => {
+      Object.assign(said, { grant: options.processProductGrant, onEvent, onError });
+      return () => void said.cleanups++;
+    },
+    completeProductGrant: async () => (said.completions++, true),
+  };
+  return { said, sdk: { IAP: IAP as never } };
+}
+
+test('a page that fails during the grant is let go at once, and the grant decides', async (t) => {
+  for (const [mood, want] of [[200, 'bought'], [400, 'store_error']] as const) {
+    await t.test(want, async (t) => {
+      const { said, sdk } = inHand();
+      const w = world(t, () => {}, sdk);
+      w.books.moods = [503, mood];
+      const buying = w.grantline.purchase({ sku: 'gems-100' });
+      buying.catch(() => {});
+      await quiet();
+      const granting: Promise<boolean> = said.grant({ orderId: 'o1' });
+      await quiet();
+      said.onError({ code: 'NETWORK_ERROR' });
+      await quiet();
+      assert.equal(said.cleanups, 1, `cleanups before the grant is over: got ${said.cleanups}, want 1`);
+      const got = await settled(buying);
+      const ending = got?.value ? 'bought' : got?.error?.code;
+      assert.equal(ending, want, `ending: got ${ending}, want ${want}`);
+      assert.equal(await granting, mood === 200, 'what Toss hears');
+      assert.equal(said.completions, mood === 200 ? 1 : 0, `completions: got ${said.completions}`);
+      assert.equal(said.cleanups, 1, `cleanups: got ${said.cleanups}, want 1`);
+    });
+  }
+});
+
+test('what an SDK still says after the end does nothing', async (t) => {
+  const { said, sdk } = inHand();
+  const w = world(t, () => {}, sdk);
+  const leave = new AbortController();
+  const buying = w.grantline.purchase({ sku: 'gems-100', signal: leave.signal });
+  buying.catch(() => {});
+  await quiet();
+  leave.abort();
+  said.onEvent({ type: 'success', data: { orderId: 'o1' } });
+  said.onError(new Error('late'));
+  assert.equal((await settled(buying))?.error?.code, 'aborted', 'ending');
+  await quiet();
+  assert.equal(w.books.fulfilments(), 0, `fulfilments: got ${w.books.fulfilments()}, want 0`);
+  assert.equal(said.completions, 0, `completions: got ${said.completions}, want 0`);
+  assert.equal(said.cleanups, 1, `cleanups: got ${said.cleanups}, want 1`);
 });
 
 test('no callback throws and no promise is left unhandled', async (t) => {
