@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"grantline/shared/catalog"
@@ -67,11 +68,25 @@ func (b *Book) Claim(ctx context.Context, scope table.Scope, customerID string, 
 	if err != nil {
 		return Claimed{}, err
 	}
-	if named, ok := store.(ordersBefore); ok {
-		if order, ok := named.OrderOf(p); ok {
-			if claimed, known, err := b.known(ctx, scope, customerID, OrderID(p.Store, order), time.Time{}); known || err != nil {
-				return claimed, err
-			}
+	var before *Claimed // what our book answers where the store cannot
+	order, byOrder := "", false
+	if named, able := store.(ordersBefore); able {
+		order, byOrder = named.OrderOf(p)
+	}
+	if byOrder {
+		claimed, known, err := b.known(ctx, scope, customerID, OrderID(p.Store, order), time.Time{})
+		if err != nil {
+			return Claimed{}, err
+		}
+		// To come with it again is a hint that something became of it, but one that costs.
+		if known && (!b.follows(p.Store) || b.Clock.Now().Sub(claimed.Order.AsOf) < lookedJustNow) {
+			return claimed, nil
+		}
+		if known {
+			before = &claimed
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, lookAgainWithin+answerMargin)
+			defer cancel()
 		}
 	}
 	var signed Sale
@@ -95,6 +110,18 @@ func (b *Book) Claim(ctx context.Context, scope table.Scope, customerID string, 
 	cancel()
 	// What was granted to this customer stays granted while the store is out of reach, or
 	// does not know it any more.
+	if before != nil && (fault.Retryable(err) || errors.Is(err, fault.NotFound) || err == nil && news.Sales[0].State == Pending) {
+		return *before, nil
+	}
+	if byOrder && errors.Is(err, fault.NotFound) {
+		told, found, failed := b.heardOf(ctx, scope, OrderID(p.Store, order))
+		if failed != nil {
+			return Claimed{}, failed
+		}
+		if found && (p.SKU == "" || p.SKU == told.Sales[0].SKU) {
+			return b.settle(ctx, scope, &customerID, told)
+		}
+	}
 	if fault.Retryable(err) && signed.Order != "" {
 		if claimed, known, failed := b.known(ctx, scope, customerID, OrderID(p.Store, signed.Order), time.Time{}); known || failed != nil {
 			return claimed, failed
@@ -116,6 +143,32 @@ func (b *Book) Claim(ctx context.Context, scope table.Scope, customerID string, 
 		b.finishNow(ctx, scope, claimed.line)
 	}
 	return claimed, err
+}
+
+// Bounds of a look at what is known already.
+const (
+	lookedJustNow   = 10 * time.Minute
+	lookAgainWithin = 4 * time.Second
+)
+
+// heardOf is what a notice told of and nobody came for, for a store that tells of what it does
+// not show to who asks; false if there is no such order.
+func (b *Book) heardOf(ctx context.Context, scope table.Scope, id string) (News, bool, error) {
+	item, err := b.Tables.Get(ctx, orderKey(scope, id))
+	if errors.Is(err, fault.NotFound) {
+		return News{}, false, nil
+	}
+	if err != nil {
+		return News{}, false, fmt.Errorf("purchase: order: %w", err)
+	}
+	o, err := DecodeOrder(item)
+	if err != nil || o.State != OrderUnclaimed || o.Replaced {
+		return News{}, false, err
+	}
+	return News{Sales: []Sale{{
+		Store: o.Store, Line: o.Line, Part: o.Part, Order: strings.TrimPrefix(o.ID, o.Store+"_"), SKU: o.SKU, State: Paid,
+		PurchasedAt: o.PurchasedAt, Until: o.Until, AsOf: o.AsOf, Quantity: o.Quantity, Test: o.Test, Family: o.Family,
+	}}}, true, nil
 }
 
 // pause before another try: short, and longer with each.

@@ -49,6 +49,9 @@ func (b *Book) decide(was state, news News, claimed bool, now time.Time) (decisi
 			}
 			e.sale.State = Replaced
 		}
+		if e.sale.Told && e.was.ID != "" && !news.standing(e.sale.Part).newer(was.line.part(e.sale.Part).Standing) {
+			continue // later events are known
+		}
 		if e.was.ID != "" && (e.was.Test != e.sale.Test || e.was.Line != e.sale.Line || e.was.Part != e.sale.Part) {
 			return decision{}, invalid("The store used the name of this purchase for another one.")
 		}
@@ -98,10 +101,18 @@ func (b *Book) decide(was state, news News, claimed bool, now time.Time) (decisi
 			if e.heard && news.Token != nil {
 				t.Token = news.Token.ID
 			}
+			if e.heard && e.sale.Until.IsZero() && !e.sale.Ended {
+				t = t.endsAsBefore(was.line)
+			}
 			is.line = is.line.hear(t)
 		}
 	}
 	is.learn(news, now)
+	for _, s := range news.Sales {
+		if is.line.Since.IsZero() || s.AsOf.Before(is.line.Since) {
+			is.line.Since = s.AsOf
+		}
+	}
 	if b.follows(is.line.Store) {
 		if !over {
 			is.line.Again = news.Again
@@ -226,6 +237,9 @@ func (is *decision) tellOrders(fresh bool, now time.Time) {
 		if kind == event.PurchaseGranted && !fresh {
 			kind = is.renewal(e, is.before(e.is.Part))
 		}
+		if kind == event.PurchaseExtended && is.recovered(e, now) {
+			kind = event.PurchaseRecovered
+		}
 		if kind == "" {
 			continue
 		}
@@ -284,6 +298,13 @@ func (is *decision) renewal(e *entry, before entitlement.Source) event.Type {
 		return event.PurchaseGranted // another part of it
 	}
 	return event.PurchaseRenewed
+}
+
+// recovered says whether an order whose end was moved had not been paid for before, at a store
+// that renews under the same order.
+func (is *decision) recovered(e *entry, now time.Time) bool {
+	was := is.before(e.is.Part).State
+	return (was == entitlement.Grace || was == entitlement.OnHold) && is.line.part(e.is.Part).source(now).State == entitlement.Active
 }
 
 // move credits or takes back what an order gives of a wallet's currency, and returns how

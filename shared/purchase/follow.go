@@ -271,7 +271,7 @@ func (b *Book) review(ctx context.Context, scope table.Scope, f Follower, store,
 // which may have taken the place of others, then the current one, and those to be acknowledged.
 func (r Record) asks() []Line {
 	latest := r.first()
-	l := Line{Line: r.Line, Order: strings.TrimPrefix(latest.Order, r.Store+"_"), Test: latest.Test, Token: r.current()}
+	l := Line{Line: r.Line, Order: strings.TrimPrefix(latest.Order, r.Store+"_"), Test: latest.Test, Since: r.Since, Token: r.current()}
 	if len(r.Tokens) == 0 {
 		return []Line{l}
 	}

@@ -134,3 +134,13 @@ func (o Order) term(s Sale) Term {
 	}
 	return t
 }
+
+// endsAsBefore keeps what the line knew of a term's end, where a word says nothing of it.
+func (t Term) endsAsBefore(line Record) Term {
+	for _, before := range line.Terms {
+		if before.Order == t.Order {
+			t.Renewing, t.WillRenew = before.Renewing, before.WillRenew
+		}
+	}
+	return t
+}

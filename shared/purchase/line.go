@@ -26,6 +26,8 @@ type Record struct {
 	// Tokens are what the store is asked by, the newest first; none at a store that is asked
 	// by the order.
 	Tokens []Held `json:"tokens,omitempty"`
+	// Since is the instant of the oldest word about it; zero in a line from before that was kept.
+	Since time.Time `json:"since,omitzero"`
 	// Again is when the store asked to be asked at the latest.
 	Again time.Time `json:"again,omitzero"`
 	// CheckAt is when the store is to be asked of itself, zero for never.

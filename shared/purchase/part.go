@@ -56,6 +56,14 @@ func (r Record) ref(part string) string {
 	return r.Line + "/" + part
 }
 
+// standing is that of a part.
+func (n News) standing(part string) Standing {
+	if part == "" {
+		return n.Standing
+	}
+	return n.Parts[part]
+}
+
 // stand takes over a part's standing, unless it is older than what is known.
 func (r Record) stand(part string, s Standing) Record {
 	if !s.newer(r.part(part).Standing) {

@@ -61,7 +61,7 @@ func TestALineIsAskedAboutOnceAfterItsEndAndNotBefore(t *testing.T) {
 	s.reviewed(10, next)
 	s.reviewed(10, next)
 	f.wantAsked(t, 1)
-	if got, want := f.asked[0], (purchase.Line{Line: "1", Order: "1-0"}); !cmp.Equal(got, want) {
+	if got, want := f.asked[0], (purchase.Line{Line: "1", Order: "1-0", Since: renewed("1", 0).AsOf}); !cmp.Equal(got, want) {
 		t.Errorf("asked about %+v, want %+v", got, want)
 	}
 	if got := s.source(ann, "1"); got.OrderID != "apple_1-1" || !s.allowed(ann, "premium") {
@@ -281,7 +281,7 @@ func TestScopesAndStoresAreReviewedApart(t *testing.T) {
 	s.at(end.Add(2 * time.Hour))
 	f.lines["1"], f.lines["2"] = of(renewed("1", 1)), of(test)
 	s.reviewed(10, s.clock.Now().Add(6*time.Hour))
-	if len(f.asked) != 1 || !cmp.Equal(f.asked[0], purchase.Line{Line: "2", Order: "2-0", Test: true}) {
+	if len(f.asked) != 1 || !cmp.Equal(f.asked[0], purchase.Line{Line: "2", Order: "2-0", Test: true, Since: test.AsOf}) {
 		t.Errorf("the sandbox asked about %+v, want its own line alone", f.asked)
 	}
 	s.scope.Environment = "production"

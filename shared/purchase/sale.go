@@ -62,6 +62,10 @@ type Sale struct {
 	// Unpaid says that Until is further than what was paid for, since access stays while the
 	// money cannot be taken. It moves the end of no sale that is known.
 	Unpaid bool
+	// Told says that Until and Ended, or all of it, are of the same word as the Standing, and
+	// count only if that is newer than the one that is known: a store's events name no instant
+	// that could be compared with that of asking.
+	Told bool
 	// AsOf is the instant that this word is about: signed by the store, or the moment of
 	// asking, never that of answering. A word older than the one recorded is no news.
 	AsOf time.Time
@@ -188,8 +192,8 @@ type Acknowledger interface {
 // Store is a shop that sells for us.
 type Store interface {
 	// Look finds out how a sale stands. Errors: fault.Malformed for evidence that cannot
-	// be read, fault.Invalid for what is proven false (forged, another app's, unknown to
-	// the store), fault.Unavailable for everything that could not be found out, our own
+	// be read, fault.Invalid for what is proven false (forged, another app's), fault.NotFound
+	// for what the store does not know, or not any more, fault.Unavailable for everything that could not be found out, our own
 	// misconfiguration included. It has no effect at the store and may be repeated.
 	Look(ctx context.Context, p Proof) (News, error)
 }
@@ -222,6 +226,8 @@ type Line struct {
 	Line  string // as Sale.Line
 	Order string // as Sale.Order, of the sale that reaches furthest
 	Test  bool
+	// Since is the instant of the oldest word about the line.
+	Since time.Time
 	// Token is what to ask by, at a store that has them, and Sold are the latest sales, whose
 	// money may have been given back without a word.
 	Token Token
