@@ -173,7 +173,7 @@ func (l *look) ask(ctx context.Context) (purchase.Sale, error) {
 		case missing:
 			l.missing++
 			if l.missing == maxMissing && l.pending == nil {
-				return purchase.Sale{}, invalid("The store does not know this order.")
+				return purchase.Sale{}, fault.New(fault.NotFound, "invalid_purchase", "The store does not know this order.")
 			}
 			wait = firstPause
 		case limited:

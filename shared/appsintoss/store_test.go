@@ -62,7 +62,7 @@ func TestEveryAnswerHasItsMeaning(t *testing.T) {
 		{"refunded", success("REFUNDED", `,"sku":"gems-100","statusDeterminedAt":"2026-11-22T08:59:30Z"`), sale(purchase.Refunded, "gems-100", time.Time{}), nil, 1, "INFO"},
 		{"failed", success("FAILED", `,"sku":"gems-100","reason":"reason of toss"`), sale(purchase.Failed, "gems-100", time.Time{}), nil, 1, "INFO"},
 		{"in progress", success("ORDER_IN_PROGRESS", `,"sku":"gems-100"`), sale(purchase.Pending, "gems-100", time.Time{}), nil, 16, "INFO"},
-		{"not found", success("NOT_FOUND", ""), purchase.Sale{}, fault.Invalid, 6, "INFO"},
+		{"not found", success("NOT_FOUND", ""), purchase.Sale{}, fault.NotFound, 6, "INFO"},
 		{"another mini-app's", success("MINIAPP_MISMATCH", ""), purchase.Sale{}, fault.Invalid, 1, "WARN"},
 		{"error", success("ERROR", ""), purchase.Sale{}, fault.Unavailable, 3, "WARN"},
 		{"paid without sku", success("PAYMENT_COMPLETED", ""), purchase.Sale{}, fault.Unavailable, 1, "ERROR"},
@@ -114,7 +114,7 @@ func TestEveryAnswerHasItsMeaning(t *testing.T) {
 			if diff := cmp.Diff(c.want, got); diff != "" || !errors.Is(err, c.err) {
 				t.Errorf("got the error %v, want %v; sale: want -, got +\n%s", err, c.err, diff)
 			}
-			wantCode := map[error]string{nil: "", fault.Invalid: "invalid_purchase", fault.Unavailable: "store_unavailable"}[c.err]
+			wantCode := map[error]string{nil: "", fault.Invalid: "invalid_purchase", fault.NotFound: "invalid_purchase", fault.Unavailable: "store_unavailable"}[c.err]
 			if fault.Code(err) != wantCode {
 				t.Errorf("got the code %q, want %q", fault.Code(err), wantCode)
 			}

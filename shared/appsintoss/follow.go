@@ -1,0 +1,154 @@
+package appsintoss
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"grantline/shared/fault"
+	"grantline/shared/purchase"
+)
+
+var _ purchase.Follower = (*Store)(nil)
+
+// How often a granted order is asked about, since nobody announces the refund of a one-time
+// product: each day for a month and each week for half a year.
+const (
+	pollDaily   = 24 * time.Hour
+	pollWeekly  = 7 * 24 * time.Hour
+	dailyUntil  = 30 * 24 * time.Hour
+	weeklyUntil = 180 * 24 * time.Hour
+	// pollPause is kept before each, so that polls leave claims their part of 3,000 requests
+	// a minute.
+	pollPause = 30 * time.Millisecond
+	// pollWithin bounds one, so that an order that is not known holds up no others.
+	pollWithin = 3 * time.Second
+)
+
+// poll is when an order is to be asked about again, zero for never.
+func poll(since, now time.Time) time.Time {
+	switch age := now.Sub(since); {
+	case age < dailyUntil:
+		return now.Add(pollDaily)
+	case age < weeklyUntil:
+		return now.Add(pollWeekly)
+	}
+	return time.Time{}
+}
+
+// Follow asks how a granted order stands. The store says nothing there of when a
+// subscription ends.
+func (s *Store) Follow(ctx context.Context, l purchase.Line) (purchase.News, bool, error) {
+	if err := s.config.Clock.Sleep(ctx, pollPause); err != nil {
+		return purchase.News{}, true, unavailable("no time was left")
+	}
+	ctx, cancel := context.WithTimeout(ctx, pollWithin+margin)
+	defer cancel()
+	news, err := s.Look(ctx, purchase.Proof{Store: Name, Evidence: l.Order})
+	if err != nil {
+		return purchase.News{}, true, err
+	}
+	news.Again = poll(l.Since, s.config.Clock.Now())
+	return news, true, nil
+}
+
+// Report is never called: the store asks nothing.
+func (s *Store) Report(context.Context, purchase.Sale, purchase.Usage) error {
+	return fmt.Errorf("appsintoss: bug: the store asked what became of a sale")
+}
+
+// The statuses of a subscription ("payment notification URL").
+const (
+	statusActive  = "ACTIVE"
+	statusGrace   = "IN_GRACE_PERIOD"
+	statusOnHold  = "ON_HOLD"
+	statusPaused  = "PAUSED"
+	statusExpired = "EXPIRED"
+	statusRevoked = "REVOKED"
+)
+
+// graceAtMost bounds access while the store tries to take the money, if nothing is heard.
+const graceAtMost = 30 * 24 * time.Hour
+
+// Hear takes over what the status webhook brought, which only the shared secret vouches for,
+// and asks how the order stands, which is the store's own word on the money. When a
+// subscription ends only the webhook says. An order that the store does not show is believed
+// to the webhook; one of an outage is too, and is looked at again soon.
+func (s *Store) Hear(ctx context.Context, evidence string) (purchase.News, error) {
+	e, err := ParseEvent([]byte(evidence))
+	if err != nil || e.OrderID == "" {
+		return purchase.News{}, err
+	}
+	news, err := told(e, s.config.Clock.Now())
+	if err != nil {
+		return purchase.News{}, err
+	}
+	asking, cancel := context.WithTimeout(ctx, pollWithin+margin)
+	defer cancel()
+	found, err := s.Look(asking, purchase.Proof{Store: Name, Evidence: e.OrderID})
+	switch {
+	case err == nil:
+		return agreed(news, found.Sales[0])
+	case errors.Is(err, fault.NotFound):
+		return news, nil
+	case errors.Is(err, fault.Unavailable):
+		news.Unasked = true
+		return news, nil
+	}
+	return purchase.News{}, err // another app's
+}
+
+// told is the only place where the words of the status webhook meet ours.
+func told(e Event, now time.Time) (purchase.News, error) {
+	sale := purchase.Sale{
+		Store: Name, Line: e.OrderID, Order: e.OrderID, SKU: e.SKU, State: purchase.Paid, AsOf: now, Quantity: 1,
+		Told: true, Blind: true, Until: e.ExpiresAt, WillRenew: e.AutoRenew,
+	}
+	stands := purchase.Standing{AsOf: e.At, WillRenew: e.AutoRenew}
+	if !e.AutoRenew {
+		stands.Reason = purchase.ByTheUnsaid
+	}
+	switch e.Status {
+	case statusActive:
+	case statusGrace:
+		// Access stays beyond the end of what was paid, and for how long nobody says.
+		stands.Retrying, stands.GraceUntil, sale.Unpaid = true, e.At.Add(graceAtMost), true
+	case statusOnHold:
+		stands.Retrying = true
+	case statusPaused, statusExpired:
+	case statusRevoked:
+		sale.State = purchase.Refunded
+	default:
+		return purchase.News{}, unavailable("subscription status " + quotable(e.Status))
+	}
+	switch {
+	case !e.AccessGranted:
+		sale.Ended = true
+	case e.ExpiresAt.IsZero():
+		sale.Until = e.At.Add(purchase.ReviewWithin) // until the next word, and not for ever
+	}
+	return purchase.News{Sales: []purchase.Sale{sale}, Standing: stands}, nil
+}
+
+// agreed puts the webhook's word on a subscription together with the store's on its order:
+// whether money was taken, or given back, is the store's to say.
+func agreed(news purchase.News, found purchase.Sale) (purchase.News, error) {
+	sale := &news.Sales[0]
+	if found.SKU != "" && found.SKU != sale.SKU {
+		return purchase.News{}, invalid("The webhook names another product than the order has.")
+	}
+	switch found.State {
+	case purchase.Refunded, purchase.Failed:
+		return purchase.News{Sales: []purchase.Sale{found}, Standing: news.Standing}, nil
+	case purchase.Pending:
+		return purchase.News{}, unavailable("an event about an order in progress")
+	case purchase.Paid, purchase.Replaced:
+	}
+	if sale.State == purchase.Refunded {
+		// Taken back, though the order still shows the money: access ends.
+		sale.Ended = true
+	}
+	sale.PurchasedAt = found.PurchasedAt
+	return news, nil
+}
