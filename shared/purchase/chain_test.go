@@ -449,6 +449,33 @@ func TestEachTopUpIsOwedAndAcknowledged(t *testing.T) {
 	}
 }
 
+// However many there are, none is forgotten that the store is still to be told of.
+func TestAnOwedTokenIsNeverForgotten(t *testing.T) {
+	t.Parallel()
+	k := newTokens(t)
+	k.market.down("acknowledge")
+	const most = 12
+	for n := range most {
+		ticket := ticket{items: []item{month(basic, fmt.Sprint("o", n), n+1)}}
+		if n > 0 {
+			ticket.older = fmt.Sprint("tok-", n-1)
+		}
+		k.sell(fmt.Sprint("tok-", n), ticket)
+		k.granted(ann, fmt.Sprint("tok-", n))
+	}
+	if got := len(k.record("tok-0").Tokens); got != most {
+		t.Errorf("tokens: got %d, want all %d that are owed", got, most)
+	}
+	k.market.up()
+	k.untilDone(noon.Add(3 * time.Hour))
+	for n := range most {
+		k.wantTold(fmt.Sprint("tok-", n), 1, 0)
+	}
+	if k.market.refused != 0 {
+		t.Errorf("refusals: got %d, want none", k.market.refused)
+	}
+}
+
 func TestAResubscriptionOutsideTheAppIsWhosTheExpiredOneWas(t *testing.T) {
 	t.Parallel()
 	for _, known := range []bool{true, false} {

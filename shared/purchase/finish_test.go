@@ -390,6 +390,22 @@ func TestAPersonIsToldOnceThatMoneyGoesBackSoon(t *testing.T) {
 	}
 }
 
+// What is only to be made buyable again costs nobody money.
+func TestNobodyIsAlarmedWhereNoMoneyGoesBack(t *testing.T) {
+	t.Parallel()
+	k := newTokens(t)
+	k.sell("tok-1", ticket{items: []item{once(coins, "o1")}, acknowledged: true})
+	k.market.down("acknowledge")
+	k.granted(ann, "tok-1")
+	k.untilDone(noon.Add(5 * 24 * time.Hour))
+	if got := k.alarms(); got != 0 {
+		t.Errorf("alarms: got %d, want none", got)
+	}
+	k.market.up()
+	k.untilDone(noon.Add(6 * 24 * time.Hour))
+	k.wantTold("tok-1", 0, 1)
+}
+
 // What is not in three days but in minutes is told of at once.
 func TestALicenseTestersUnclaimedPurchaseIsAlarmedAtOnce(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"grantline/shared/customer"
 	"grantline/shared/entitlement"
 	"grantline/shared/event"
 	"grantline/shared/purchase"
@@ -267,6 +268,10 @@ func TestTheGraceOfAPartIsNotPaidFor(t *testing.T) {
 		t.Errorf("source: got %+v, want grace", got)
 	}
 	k.wantEvents(ann, event.PurchaseGranted, event.PurchaseGranted, event.PurchaseGrace, event.PurchaseGrace)
+	told, err := customer.Events(t.Context(), k.tables, k.scope, k.customer(ann).Ref, 2, 10)
+	if err != nil || told[0].ProductID != basic || told[1].ProductID != extra {
+		t.Errorf("events: got %+v, %v, want the parts in their order", told, err)
+	}
 	k.market.change("tok-1", func(t *ticket) {
 		t.grace = 0
 		t.items = []item{month(basic, "o-basic..0", 2), month(extra, "o-extra..0", 2)}

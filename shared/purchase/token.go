@@ -346,7 +346,8 @@ func (b *Book) finish(ctx context.Context, scope table.Scope, line table.Key) er
 
 // tell tells a store what it is owed of a token, and gives the token as it is afterwards.
 func (b *Book) tell(ctx context.Context, store Acknowledger, r Record, h Held) (Held, error) {
-	d := Delivery{Token: h.token(), Account: h.Account}
+	// What was sold with it may be forgotten; the line's product is the likeliest then.
+	d := Delivery{Token: h.token(), Part: r.first().Part, Account: h.Account}
 	for _, t := range r.Terms {
 		if t.Token == h.ID {
 			d.Part = t.Part
