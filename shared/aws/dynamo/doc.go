@@ -50,8 +50,12 @@
 //	orders         <caller's id>                             a charge on demand, indexed by    billing: as above; refunds are in the item
 //	                                                         its subscription
 //	purchases      <store>#<line>                            who owns a line, its last four    purchase: Insert, Replace
-//	                                                         terms, how it goes on; indexed
-//	                                                         while it is to be looked at
+//	                                                         terms, how it goes on, by which
+//	                                                         tokens it is asked about and what
+//	                                                         the store is owed; indexed while
+//	                                                         it is to be looked at
+//	purchases      play#<hash of a token>                    the line that another token of    purchase: Insert
+//	                                                         its chain belongs to
 //	purchases      apple-revocation#<hash>                   whether a chain of certificates   apple: Insert, Replace; its index partition
 //	                                                         is revoked; indexed when due      is apple-revocation
 //	customers      cus_<hash>             #head              sources, number of last event     purchase, billing, web: with each event
@@ -92,6 +96,13 @@
 // Its index entry moves (2). One of a sale that nobody has claimed writes order and line: 4.
 // One that brings nothing new writes nothing; of a line that ended and is not renewed yet it
 // moves the next look (2 and 2). The notice's own item comes on top (2).
+//
+// A claim at Google Play reads, beside the customer's partition, the token's item (1) and
+// the order (1), and of a token that took another's place that one's (1, and 1 for each
+// step back); it writes order, line, head and event, and the wallet (8 or 10), the pointers of
+// a chain (2 each), and an entry (1), since what the store is owed comes with a time. That the store was
+// told costs two reads of the line (2), its write (2 or 4, a token has some 200 bytes) and its
+// entry (2). Each purchase is looked at again each 13 days for 90 days.
 //
 // A review reads entries (0.5 for each shard of the eight) and a line (1), and then costs
 // what a notice does; one that has no answer writes the line (1 or 2) and its entry (2).
