@@ -6,11 +6,14 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"time"
+
+	"grantline/shared/purchase"
 )
 
 const (
@@ -18,35 +21,55 @@ const (
 	maxHeader = 16 << 10 // bytes
 )
 
-// connection is an HTTP client that shows one certificate.
+// reread is how long the secrets are taken to be what they were, where Toss is content: so
+// that a certificate is shown once it is valid, and its end is not news of yesterday.
+const reread = time.Hour
+
+// connection is an HTTP client for each certificate that can be shown.
 type connection struct {
-	client           *http.Client
-	certificate, key string // PEM; the key is secret
+	client *http.Client   // shows the newest; nil where there is none to show
+	others []*http.Client // show those before it, the newest first
+
+	certificate, key string    // what the secrets were; the key is secret
+	until            time.Time // when they are read again, zero for never
+	ends             time.Time // when the last ends that can be shown
+	shown            int       // which of the clients Toss took last; guarded by Store.mu
+	// rung is when each alarm last went off; guarded by Store.mu.
+	rung map[string]time.Time
 }
 
-// errPair is a certificate and a key that cannot be used together.
-var errPair = errors.New("certificate and key are no pair in PEM")
-
-// connection gives the client, made on first use. Where certificate and key do not fit,
-// one of them was cached before a rotation, so both are looked at afresh.
+// connection gives the clients, made on first use. Where nothing can be shown, one of the
+// secrets may have been cached before a rotation, so both are looked at afresh.
 func (s *Store) connection(ctx context.Context) (*connection, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.current != nil {
+	if s.current == nil {
+		s.current = &connection{}
+	}
+	now := s.config.Clock.Now()
+	// A clock that was set back is no reason to wait for longer.
+	if left := s.current.until.Sub(now); s.current.client != nil && (s.current.until.IsZero() || left > 0 && left <= reread) {
 		return s.current, nil
 	}
 	made, err := s.load(ctx, false)
 	if errors.Is(err, errPair) {
 		made, err = s.load(ctx, true)
 	}
-	if err != nil {
+	if err == nil {
+		s.replace(made)
+		return made, nil
+	}
+	if errors.Is(err, errPair) {
+		s.ring(ctx, "No apps-in-toss certificate can be shown that the secrets hold.", slog.String("why", err.Error()))
+	}
+	if s.current.client == nil || now.After(s.current.ends) {
 		return nil, err
 	}
-	s.current = made
-	return made, nil
+	s.current.until = now.Add(reread) // what Toss took until now goes on
+	return s.current, nil
 }
 
-// renew replaces a client whose certificate was refused. It is false if there is no other.
+// renew replaces clients whose certificates were refused. It is false if there are no others.
 func (s *Store) renew(ctx context.Context, old *connection) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,14 +80,21 @@ func (s *Store) renew(ctx context.Context, old *connection) bool {
 	if err != nil || made.certificate == old.certificate && made.key == old.key {
 		return false
 	}
-	s.current = made
-	old.client.CloseIdleConnections()
+	s.replace(made)
 	s.config.Log.LogAttrs(ctx, slog.LevelInfo, "apps-in-toss refused the certificate, asking with its successor")
 	return true
 }
 
-// load makes a client of what the secrets are now. What their source says in an error is
-// not repeated: it may name the value.
+// replace puts made in the place of the current one. The caller holds mu.
+func (s *Store) replace(made *connection) {
+	for _, client := range s.current.clients() {
+		client.CloseIdleConnections()
+	}
+	s.current = made
+}
+
+// load makes clients of what the secrets are now. What their source says in an error is
+// not repeated: it may name the value. The caller holds mu.
 func (s *Store) load(ctx context.Context, fresh bool) (*connection, error) {
 	certificate, err := s.config.Certificate(ctx, fresh)
 	if err != nil {
@@ -74,12 +104,30 @@ func (s *Store) load(ctx context.Context, fresh bool) (*connection, error) {
 	if err != nil {
 		return nil, errors.New("the certificate's key could not be had")
 	}
-	pair, err := tls.X509KeyPair([]byte(certificate), []byte(key))
+	all, err := pairs(certificate, key)
 	if err != nil {
-		return nil, errPair
+		return nil, err
 	}
-	s.watch(ctx, pair.Leaf.NotAfter)
-	transport := &http.Transport{
+	now := s.config.Clock.Now()
+	valid := validAt(all, now)
+	if len(valid) == 0 {
+		return nil, fmt.Errorf("%w: none is valid now", errPair)
+	}
+	s.watch(ctx, lastToEnd(all))
+	made := &connection{certificate: certificate, key: key, until: now.Add(reread), ends: lastToEnd(valid), rung: s.current.rung}
+	for i, pair := range valid {
+		if client := s.showing(pair); i == 0 {
+			made.client = client
+		} else {
+			made.others = append(made.others, client)
+		}
+	}
+	return made, nil
+}
+
+// showing makes a client that shows one certificate.
+func (s *Store) showing(pair tls.Certificate) *http.Client {
+	return clientOver(&http.Transport{
 		Proxy:       http.ProxyFromEnvironment,
 		DialContext: (&net.Dialer{Timeout: s.config.Timeout}).DialContext,
 		TLSClientConfig: &tls.Config{
@@ -93,8 +141,15 @@ func (s *Store) load(ctx context.Context, fresh bool) (*connection, error) {
 		IdleConnTimeout:        30 * time.Second,
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: maxHeader,
+	})
+}
+
+// clients are all of them, in the order in which their certificates are shown.
+func (c *connection) clients() []*http.Client {
+	if c.client == nil {
+		return nil
 	}
-	return &connection{client: clientOver(transport), certificate: certificate, key: key}, nil
+	return append([]*http.Client{c.client}, c.others...)
 }
 
 // clientOver follows no redirect: it would show the certificate to somebody else.
@@ -105,13 +160,25 @@ func clientOver(transport http.RoundTripper) *http.Client {
 	}
 }
 
-// watch says in time that the certificate ends: from then on no purchase can be verified.
+// watch says in time that the last certificate ends: from then on no purchase can be
+// verified.
 func (s *Store) watch(ctx context.Context, ends time.Time) {
-	left := ends.Sub(s.config.Clock.Now())
-	if left < warnOfExpiry {
-		s.config.Log.LogAttrs(ctx, slog.LevelWarn, "the apps-in-toss certificate ends soon or has ended",
-			slog.Time("ends", ends), slog.Int("days_left", int(left.Hours()/24)))
+	if left := ends.Sub(s.config.Clock.Now()); left <= warnOfExpiry {
+		s.ring(ctx, "The last apps-in-toss certificate ends soon.", slog.Time("ends", ends), slog.Int("days_left", int(left.Hours()/24)))
 	}
+}
+
+// ring has a person called, at most once a day for each thing that is said. The caller holds mu.
+func (s *Store) ring(ctx context.Context, says string, about ...slog.Attr) {
+	now := s.config.Clock.Now()
+	if age := now.Sub(s.current.rung[says]); age >= 0 && age < 24*time.Hour {
+		return
+	}
+	if s.current.rung == nil {
+		s.current.rung = map[string]time.Time{}
+	}
+	s.current.rung[says] = now
+	s.config.Log.LogAttrs(ctx, slog.LevelError, says, append([]slog.Attr{slog.Bool("alarm", true)}, about...)...)
 }
 
 // reply is what came back, read but not believed.
@@ -122,8 +189,33 @@ type reply struct {
 	refused bool   // the connection broke, perhaps for our certificate
 }
 
-// request asks once about an order.
+// request asks about an order, with the certificate that Toss took last. Where Toss refuses
+// it the next one is shown, until one is taken or all were refused.
 func (s *Store) request(ctx context.Context, with *connection, orderID, userKey string) reply {
+	clients := with.clients()
+	s.mu.Lock()
+	first := with.shown
+	s.mu.Unlock()
+	var got reply
+	for i := range clients {
+		at := (first + i) % len(clients)
+		got = s.ask(ctx, clients[at], orderID, userKey)
+		if judge(got, orderID, purchase.Proof{}, time.Time{}).refused && ctx.Err() == nil {
+			continue
+		}
+		if i > 0 && got.err == nil {
+			s.mu.Lock()
+			with.shown = at
+			s.mu.Unlock()
+			s.config.Log.LogAttrs(ctx, slog.LevelWarn, "apps-in-toss refused a certificate, and took another")
+		}
+		break
+	}
+	return got
+}
+
+// ask asks once about an order.
+func (s *Store) ask(ctx context.Context, client *http.Client, orderID, userKey string) reply {
 	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
 	defer cancel()
 	body, err := json.Marshal(map[string]string{"orderId": orderID})
@@ -140,7 +232,7 @@ func (s *Store) request(ctx context.Context, with *connection, orderID, userKey 
 	if userKey != "" {
 		req.Header.Set("X-Toss-User-Key", userKey)
 	}
-	res, err := with.client.Do(req)
+	res, err := client.Do(req)
 	if err != nil {
 		why, refused := reason(err)
 		return reply{err: errors.New(why), refused: refused}

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -44,7 +43,7 @@ func serve(t *testing.T, self, trusted *authority, h http.HandlerFunc) string {
 	pool.AddCert(trusted.cert)
 	server := httptest.NewUnstartedServer(h)
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{self.pair()}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert}
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{self.pair()}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, Time: func() time.Time { return now }}
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	return server.URL
@@ -160,31 +159,6 @@ func TestSecretsThatAreOutAreAnOutage(t *testing.T) {
 		t.Errorf("got %v, want fault.Unavailable", err)
 	}
 	silent(t, &l, fmt.Sprint(err))
-}
-
-func TestEndOfTheCertificateIsAnnounced(t *testing.T) {
-	toss := newAuthority(t, "toss")
-	url := serve(t, toss, toss, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, paid.body) })
-	pair := pairOf(toss.issue(now.AddDate(60, 0, 0)))
-	for days, want := range map[int]bool{31: false, 29: true, -1: true} {
-		var l log
-		vault := &secrets{cached: pair, fresh: pair}
-		store, err := appsintoss.New(appsintoss.Config{
-			URL: url, Certificate: vault.part(0), Key: vault.part(1), CA: toss.pem(), Timeout: time.Minute,
-			Clock: clock.Fixed(now.AddDate(60, 0, -days)), Log: slog.New(slog.NewJSONHandler(&l, nil)),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for range 2 {
-			if _, err := store.Look(t.Context(), proof); err != nil {
-				t.Errorf("%d days before: got %v, want no error", days, err)
-			}
-		}
-		if got := strings.Count(l.String(), `"level":"WARN"`); got != map[bool]int{false: 0, true: 1}[want] {
-			t.Errorf("%d days before: got %d warnings, want one: %v", days, got, want)
-		}
-	}
 }
 
 // only is the one sale that this store ever has news of.

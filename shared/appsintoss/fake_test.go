@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -138,6 +139,12 @@ type authority struct {
 
 func newAuthority(t *testing.T, name string) *authority {
 	t.Helper()
+	return newAuthorityUnder(t, name, nil)
+}
+
+// newAuthorityUnder is one that another signed; nil for one that signed itself.
+func newAuthorityUnder(t *testing.T, name string, above *authority) *authority {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +153,11 @@ func newAuthority(t *testing.T, name string) *authority {
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: now.AddDate(-20, 0, 0), NotAfter: now.AddDate(80, 0, 0),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	signer, by := template, key
+	if above != nil {
+		signer, by = above.cert, above.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, signer, key.Public(), by)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,12 +175,18 @@ func (a *authority) pem() []byte {
 // issue makes a certificate for this machine, and its key, as PEM.
 func (a *authority) issue(until time.Time) (certificate, key string) {
 	a.t.Helper()
+	return a.issueFrom(now.AddDate(-20, 0, 0), until)
+}
+
+// issueFrom is issue of one that is not valid yet before from.
+func (a *authority) issueFrom(from, until time.Time) (certificate, key string) {
+	a.t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		a.t.Fatal(err)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "mini-app"}, NotBefore: now.AddDate(-20, 0, 0), NotAfter: until,
+		SerialNumber: big.NewInt(from.Unix()), Subject: pkix.Name{CommonName: "mini-app"}, NotBefore: from, NotAfter: until,
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 	}, a.cert, private.Public(), a.key)
@@ -182,6 +199,36 @@ func (a *authority) issue(until time.Time) (certificate, key string) {
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
 		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: text}))
+}
+
+// issueRSA is issue with a key of RSA, in the form of its own.
+func (a *authority) issueRSA() [2]string {
+	a.t.Helper()
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(3), Subject: pkix.Name{CommonName: "mini-app"}, NotBefore: now.AddDate(-1, 0, 0), NotAfter: now.AddDate(1, 0, 0),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}, a.cert, private.Public(), a.key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return [2]string{
+		string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(private)})),
+	}
+}
+
+// sec1 is a key of an elliptic curve in the form of its own.
+func sec1(t *testing.T, key any) string {
+	t.Helper()
+	der, err := x509.MarshalECPrivateKey(key.(*ecdsa.PrivateKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}))
 }
 
 // pair is issue as crypto/tls takes it.
