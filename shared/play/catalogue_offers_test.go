@@ -64,6 +64,23 @@ func TestAPhaseIsPricedAsTheConsoleSays(t *testing.T) {
 	}
 }
 
+func TestWhatIsFreeOfAPriceThatCannotBeToldIsShownWithoutOne(t *testing.T) {
+	plan := monthly().with("regionalConfigs", []shelved{{"regionCode": "KR", "newSubscriberAvailability": true}})
+	for _, price := range []shelved{{"free": shelved{}}, {"absoluteDiscount": won(100)}} {
+		got := offersOf(t, newConsole(t, nil, nil, []shelved{premium(plan)}, []shelved{trial(phase("P1M", price))}), "")
+		if len(got) != 1 || len(got[0].Phases) != 1 || len(got[0].Phases[0].Prices) != 0 {
+			t.Errorf("got %+v, want a phase without prices", got)
+		}
+	}
+	option := bought().with("regionalPricingAndAvailabilityConfigs", []shelved{{"regionCode": "KR", "availability": "AVAILABLE"}})
+	for _, price := range []shelved{{"noOverride": shelved{}}, {"absoluteDiscount": won(100)}} {
+		got := offersOf(t, newConsole(t, []shelved{gems(option)}, []shelved{discount(price)}, nil, nil), "")
+		if len(got) != 1 || len(got[0].Prices) != 0 {
+			t.Errorf("got %+v, want an offer without prices", got)
+		}
+	}
+}
+
 func TestAnOfferIsShownWhereItIsSoldAlone(t *testing.T) {
 	free := phase("P1W", shelved{"free": shelved{}})
 	for name, c := range map[string]struct {
