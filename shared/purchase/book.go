@@ -231,7 +231,7 @@ func (b *Book) knownLine(ctx context.Context, scope table.Scope, customerID, sto
 		if r.Owner == "" || len(r.Terms) == 0 {
 			return Claimed{}, false, nil
 		}
-		return b.known(ctx, scope, customerID, r.first().Order, time.Time{})
+		return b.knownOf(ctx, scope, customerID, r)
 	}
 	return Claimed{}, false, nil
 }
@@ -287,7 +287,8 @@ func (b *Book) compare(ctx context.Context, scope table.Scope, claimant *string,
 	if err := b.commit(ctx, is); err != nil {
 		return Claimed{}, err
 	}
-	order := is.entries[0].is
+	b.remind(ctx, is.forgotten)
+	order := is.entries[is.answers()].is
 	if claimant == nil {
 		return Claimed{Order: order, checkAt: is.line.CheckAt, line: is.item.Key, owes: is.owes}, nil
 	}

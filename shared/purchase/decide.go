@@ -18,8 +18,9 @@ import (
 type decision struct {
 	state
 	lineChanged bool
-	told        bool // the customer changed
-	owes        bool // the store is to be told of what was granted now
+	told        bool    // the customer changed
+	owes        bool    // the store is to be told of what was granted now
+	forgotten   []Order // paid by the owner, and not in the catalog
 }
 
 // decide is what news make of a state. It reads nothing and writes nothing but the
@@ -84,17 +85,17 @@ func (b *Book) decide(was state, news News, claimed bool, now time.Time) (decisi
 	}
 	is.line.Owner = owner
 	for i := range is.entries {
-		if e := &is.entries[i]; owner != "" && e.is.State == OrderUnclaimed {
-			if !e.listed && e.is.Replaced {
-				continue // it would give nothing
-			}
-			if !e.listed {
-				// Money was taken for something that our catalog forgot: ours to mend, not the
-				// customer's to lose.
-				return decision{}, fault.New(fault.Unavailable, "product_not_configured", "%q of %s is not in the catalog yet.", e.is.SKU, e.is.Store)
-			}
+		e := &is.entries[i]
+		switch {
+		case owner == "" || e.is.State != OrderUnclaimed:
+		case e.listed:
 			e.is = e.is.own(owner, e.product, now)
+		case !e.is.Replaced: // which would give nothing
+			is.forgotten = append(is.forgotten, e.is)
 		}
+	}
+	if err := is.sellable(len(news.Sales)); err != nil {
+		return decision{}, err
 	}
 	for _, e := range is.entries {
 		if t, ok := e.term(was.line); ok {
@@ -116,6 +117,9 @@ func (b *Book) decide(was state, news News, claimed bool, now time.Time) (decisi
 	if b.follows(is.line.Store) {
 		if !over {
 			is.line.Again = news.Again
+		}
+		if len(is.forgotten) > 0 {
+			is.line.Again = soonest(is.line.Again, now.Add(reviewLate))
 		}
 		is.line.CheckAt = is.line.checkAt(now, news.Unasked)
 	}

@@ -502,18 +502,6 @@ func TestWhatIsConsumedInPartIsFinished(t *testing.T) {
 	}
 }
 
-// Of a token whose parts are not all delivered, those that were are told of.
-func TestAPartThatTheCatalogDoesNotHaveIsNotTold(t *testing.T) {
-	t.Parallel()
-	k := newTokens(t)
-	k.sell("tok-1", ticket{items: []item{once(coins, "o1"), {part: "forgotten", sku: "forgotten", order: "o2", unconsumed: true}}})
-	_, err := k.claim(ann, "tok-1")
-	wantFault(t, err, fault.Unavailable, "product_not_configured")
-	k.wantTold("tok-1", 0, 0)
-	k.heard("tok-1")
-	k.wantTold("tok-1", 0, 0)
-}
-
 // Some of a request's time is kept for writing down that the store was told.
 func TestTheStoreIsToldWithinTheTimeThereIs(t *testing.T) {
 	t.Parallel()
