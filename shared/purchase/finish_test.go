@@ -228,6 +228,18 @@ func TestWhatTheAppDidIsNotDoneAgain(t *testing.T) {
 	if k.market.refused != 0 {
 		t.Errorf("needless calls: got %d, want none", k.market.refused)
 	}
+	// Of a token that is over too.
+	k.market.told = nil
+	k.sell("tok-old", ticket{items: []item{month(basic, "old", 1)}})
+	k.market.down("acknowledge")
+	k.granted(ann, "tok-old")
+	k.upgrade("tok-new")
+	k.granted(ann, "tok-new")
+	k.market.up()
+	k.market.change("tok-old", func(t *ticket) { t.acknowledged = true })
+	k.untilDone(k.clock.Now().Add(3 * time.Hour))
+	k.wantTold("tok-old", 0, 0)
+	k.wantTold("tok-new", 1, 0)
 	// Consumed but not acknowledged is no state that it should stay in.
 	used := ticket{items: []item{once(coins, "o3")}}
 	used.items[0].unconsumed = false

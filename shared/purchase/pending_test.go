@@ -183,6 +183,9 @@ func TestWhatIsPendingIsAskedAboutUntilItIsDecided(t *testing.T) {
 		if reviews < 15 || name == "pending" && reviews > 25 {
 			t.Errorf("%s: got %d reviews in five days, want one each six hours", name, reviews)
 		}
+		if got := k.alarms(); got != 0 {
+			t.Errorf("%s: got %d alarms, want none of what only waits", name, got)
+		}
 		k.market.up()
 		k.market.change("tok-1", func(t *ticket) { t.lost = nil })
 		k.pay("tok-1")
