@@ -26,7 +26,7 @@ func main() {
 	identity := customer.Identity{Key: vault.Open(r.Secret("IDENTITY_KEY"))}
 	callers := apigw.Callers(r, vault, now, log)
 
-	sell, offers := map[string]purchase.Store{}, web.Offers{}
+	sell, shelves, offers := map[string]purchase.Store{}, map[string]web.Shelf{}, web.Offers{}
 	if shop := stores.OpenApple(r, tables, now, log); shop != nil {
 		sell[apple.Name] = shop.Store(r, vault, now, log)
 		if key := r.OptionalSecret("APPLE_PRIVATE_KEY"); key.Given() {
@@ -39,20 +39,15 @@ func main() {
 	}
 	if shop := stores.OpenPlay(r, vault, now, log); shop != nil {
 		sell[play.Name] = shop
+		shelves[play.Name] = web.ShelfOf(shop.Catalogue().Products)
 	}
-	if certificate := r.OptionalSecretFile("APPS_IN_TOSS_CERTIFICATE"); certificate.Given() {
-		store, err := appsintoss.New(appsintoss.Config{
-			URL:         r.URL("APPS_IN_TOSS_API_URL", "the address of the Apps-in-Toss partner API"),
-			Certificate: vault.Open(certificate), Key: vault.Open(r.OptionalSecretFile("APPS_IN_TOSS_KEY")),
-			CA: authority(r, vault), Clock: now, Log: log,
-		})
-		if err != nil {
-			r.Refuse("APPS_IN_TOSS_API_URL", "usable: "+err.Error())
-		}
-		sell[appsintoss.Name] = store
+	if shop := stores.OpenAppsInToss(r, vault, now, log); shop != nil {
+		sell[appsintoss.Name] = stores.AppsInToss(r, shop)
 	}
 	book := stores.Book(r, customer.Directory{Tables: tables, Identity: identity}, sell, now, log)
 	r.Check()
 
-	apigw.Start(&web.Claims{Callers: callers, Clock: now, Log: log, Book: book, AsksApple: offers.Signer != nil, Offers: offers})
+	apigw.Start(&web.Claims{
+		Callers: callers, Clock: now, Log: log, Book: book, Shelves: shelves, AsksApple: offers.Signer != nil, Offers: offers,
+	})
 }
