@@ -8,6 +8,7 @@ import (
 	"grantline/functions/internal/gateways"
 	"grantline/functions/internal/stores"
 	"grantline/shared/apple"
+	"grantline/shared/appsintoss"
 	"grantline/shared/aws/dynamo"
 	"grantline/shared/aws/queue"
 	"grantline/shared/aws/seal"
@@ -50,6 +51,9 @@ func main() {
 	if store := stores.OpenPlay(r, vault, now, log); store != nil {
 		store.ReviewRefunds = r.Choice("PLAY_REFUND_REVIEW", "off", "on", "off") == "on"
 		sell[play.Name] = store
+	}
+	if store := stores.OpenAppsInToss(r, vault, now, log); store != nil {
+		sell[appsintoss.Name] = store
 	}
 	book := stores.Book(r, customer.Directory{Tables: biller.Tables}, sell, now, log)
 	for name := range sell {

@@ -64,8 +64,12 @@ func compare(ctx context.Context, b *billing.Biller) (time.Time, error) {
 	return idle, failed
 }
 
-// mostReviews bounds the lines that one run asks a store about.
-const mostReviews = 500
+// mostReviews bounds the lines that a store is asked about at a time, and mostTurns how often
+// that is in one run, which has 15 minutes.
+const (
+	mostReviews = 500
+	mostTurns   = 6
+)
 
 // repairs are the jobs of stores: lines whose time has come, and notices that could not be
 // delivered.
@@ -74,8 +78,14 @@ func repairs(book *purchase.Book, histories map[string][]notice.History, missed 
 	for _, store := range slices.Sorted(maps.Keys(histories)) {
 		for _, environment := range []string{"production", "sandbox"} {
 			scope := table.Scope{Project: table.Default.Project, Environment: environment}
-			jobs = append(jobs, func(ctx context.Context) (time.Time, error) {
-				return book.Review(ctx, scope, store, mostReviews)
+			jobs = append(jobs, func(ctx context.Context) (next time.Time, err error) {
+				for range mostTurns {
+					next, err = book.Review(ctx, scope, store, mostReviews)
+					if err != nil || next.IsZero() || next.After(book.Clock.Now()) {
+						break
+					}
+				}
+				return next, err
 			})
 		}
 		for _, h := range histories[store] {

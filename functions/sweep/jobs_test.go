@@ -320,7 +320,8 @@ func TestALineTooManyForOneSweepIsLeftToTheNext(t *testing.T) {
 	c, tables := &stopped{start}, memory.New()
 	s := &shop{clock: c}
 	book := newBook(t, tables, c, s)
-	for n := range mostReviews + 1 {
+	const most = mostReviews * mostTurns
+	for n := range most + 1 {
 		name := "line-" + strconv.Itoa(n)
 		if _, err := book.Claim(t.Context(), table.Default, name, purchase.Proof{Store: apple.Name, Evidence: name}); err != nil {
 			t.Fatal(err)
@@ -329,7 +330,7 @@ func TestALineTooManyForOneSweepIsLeftToTheNext(t *testing.T) {
 	missed := &notice.Missed{Tables: tables, Queue: nowhere{}, Clock: c, Log: slog.New(slog.DiscardHandler)}
 	jobs := repairs(book, historiesOf(newStore(t, c, &server{})), missed)
 	c.at = start.AddDate(0, 1, 1)
-	for sweeps, want := range []int{mostReviews, mostReviews + 1, mostReviews + 1} {
+	for sweeps, want := range []int{most, most + 1, most + 1} {
 		got, err := sweep(t.Context(), c, jobs)
 		if err != nil || got.IdleUntil == nil {
 			t.Fatal(err)
@@ -342,7 +343,7 @@ func TestALineTooManyForOneSweepIsLeftToTheNext(t *testing.T) {
 		}
 	}
 	slices.Sort(s.asked)
-	if got := len(slices.Compact(s.asked)); got != mostReviews+1 {
-		t.Errorf("got %d lines asked about, want each of %d", got, mostReviews+1)
+	if got := len(slices.Compact(s.asked)); got != most+1 {
+		t.Errorf("got %d lines asked about, want each of %d", got, most+1)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"grantline/functions/internal/gateways"
 	"grantline/functions/internal/stores"
 	"grantline/shared/apple"
+	"grantline/shared/appsintoss"
 	"grantline/shared/aws/dynamo"
 	"grantline/shared/aws/queue"
 	"grantline/shared/aws/seal"
@@ -43,6 +44,9 @@ func main() {
 	}
 	if store := stores.OpenPlay(r, vault, now, log); store != nil {
 		sell[play.Name], histories[play.Name] = store, store.Histories()
+	}
+	if store := stores.OpenAppsInToss(r, vault, now, log); store != nil {
+		sell[appsintoss.Name], histories[appsintoss.Name] = store, nil // it keeps none
 	}
 	if len(sell) > 0 {
 		book := stores.Book(r, customer.Directory{Tables: biller.Tables}, sell, now, log)

@@ -46,6 +46,11 @@ type Catalogue struct {
 	failed time.Time // when Google could not be asked
 }
 
+// Catalogue is that of the store's own apps.
+func (s *Store) Catalogue() *Catalogue {
+	return NewCatalogue(CatalogueConfig{API: s.API, Packages: s.Packages, Catalog: s.Catalog, Clock: s.Clock, Log: s.Log})
+}
+
 // NewCatalogue makes a Catalogue.
 func NewCatalogue(c CatalogueConfig) *Catalogue {
 	return &Catalogue{config: c, turn: make(chan struct{}, 1)}
