@@ -568,3 +568,14 @@ func TestOtherWritesDoNotKeepFromWritingDownThatTheStoreWasTold(t *testing.T) {
 		k.wantTold("tok-1", 1, 0)
 	}
 }
+
+// A store acknowledges nothing that was consumed.
+func TestWhatIsConsumedIsAcknowledgedBefore(t *testing.T) {
+	t.Parallel()
+	k := newTokens(t)
+	k.sell("tok-1", ticket{items: []item{once(coins, "o1"), once(badge, "o1")}})
+	k.granted(ann, "tok-1")
+	if got := k.market.told; len(got) != 2 || got[0].Consume || !got[1].Consume {
+		t.Errorf("told: got %d deliveries, want one acknowledged, and then one consumed", len(got))
+	}
+}

@@ -356,16 +356,17 @@ func (b *Book) tell(ctx context.Context, store Acknowledger, r Record, h Held) (
 	telling, cancel := clock.LeaveRoom(ctx, answerMargin/2)
 	defer cancel()
 	var err error
+	// What is consumed can be acknowledged no more, where a token sells something else besides.
+	if h.Acknowledge {
+		if err = store.Acknowledge(telling, d); err == nil {
+			h.Acknowledge = false
+		}
+	}
 	for len(h.Consume) > 0 && err == nil {
 		consume := d
 		consume.Part, consume.Consume = h.Consume[0], true
 		if err = store.Acknowledge(telling, consume); err == nil {
 			h.Consume = h.Consume[1:]
-		}
-	}
-	if err == nil && h.Acknowledge {
-		if err = store.Acknowledge(telling, d); err == nil {
-			h.Acknowledge = false
 		}
 	}
 	now := b.Clock.Now()
