@@ -1,4 +1,4 @@
-import { settled, world } from './world.js';
+import { quiet, settled, world } from './world.js';
 
 import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
@@ -52,6 +52,8 @@ test('an outage ends in false within 30 seconds, after a bounded number of calls
       assert.equal(got?.value, false, `fulfil: got ${got?.value}, want false`);
       assert.ok(got!.took <= 29_000, `got ${got!.took} ms, want within 29000`);
       assert.ok(books.fulfilments() <= 40, `calls: got ${books.fulfilments()}, want at most 40`);
+      await quiet();
+      assert.equal(books.underWay, 0, `requests left under way: got ${books.underWay}, want 0`);
     });
   }
 });
@@ -78,6 +80,14 @@ test('all who ask for one order at the same time share one call', async (t) => {
   const got = await settled(Promise.all(Array.from({ length: 20 }, () => grantline.fulfil({ orderId: 'o1' }))));
   assert.deepEqual(got?.value, Array(20).fill(true), 'fulfil twenty times');
   assert.equal(books.fulfilments(), 1, `calls: got ${books.fulfilments()}, want 1`);
+});
+
+test('an answer is shared while it is asked for, and never later', async (t) => {
+  const { books, grantline } = world(t);
+  books.moods = [400];
+  const first = await settled(grantline.fulfil({ orderId: 'o1' }));
+  const second = await settled(grantline.fulfil({ orderId: 'o1' }));
+  assert.deepEqual([first?.value, second?.value], [false, true], 'fulfil twice');
 });
 
 test('the request is what the server reads', async (t) => {

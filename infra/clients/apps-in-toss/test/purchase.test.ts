@@ -358,6 +358,7 @@ function inHand() {
       return () => void said.cleanups++;
     },
     completeProductGrant: async () => (said.completions++, true),
+    getPendingOrders: async () => ({ orders: [{ orderId: 'o1' }] }),
   };
   return { said, sdk: { IAP: IAP as never } };
 }
@@ -384,6 +385,33 @@ test('a page that fails during the grant is let go at once, and the grant decide
       assert.equal(said.cleanups, 1, `cleanups: got ${said.cleanups}, want 1`);
     });
   }
+});
+
+test('recovery waits for the end of a purchase, and for the end of its grant if it is abandoned', async (t) => {
+  const { said, sdk } = inHand();
+  const w = world(t, () => {}, sdk);
+  const touched = async () => (await settled(w.grantline.recover(), 200))?.value?.granted.length;
+  const leave = new AbortController();
+  const buying = w.grantline.purchase({ sku: 'gems-100', signal: leave.signal });
+  buying.catch(() => {});
+  await quiet();
+  assert.equal((await settled<boolean>(said.grant({ orderId: 'o1' })))?.value, true, 'grant');
+  assert.equal(await touched(), 0, 'orders touched while the page is open');
+  leave.abort();
+  await quiet();
+  assert.equal(await touched(), 1, 'orders touched once the page is gone');
+
+  w.books.moods = [503];
+  const again = new AbortController();
+  w.grantline.purchase({ sku: 'gems-100', signal: again.signal }).catch(() => {});
+  await quiet();
+  const granting: Promise<boolean> = said.grant({ orderId: 'o1' });
+  await quiet();
+  again.abort();
+  await quiet();
+  assert.equal(await touched(), 0, 'orders touched while the grant goes on');
+  await settled(granting);
+  assert.equal(await touched(), 1, 'orders touched after the grant');
 });
 
 test('what an SDK still says after the end does nothing', async (t) => {

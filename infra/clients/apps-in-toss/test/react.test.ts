@@ -98,6 +98,11 @@ test('the hook shows products and sells one', async (t) => {
   assert.equal(shown.last().trouble, undefined, 'trouble');
   assert.equal(shown.last().purchase, purchase, 'the function stays the same');
   assert.equal(w.toss.cleanups(), 1, `cleanups: got ${w.toss.cleanups()}, want 1`);
+  await act(async () => {
+    bought = purchase({ sku: 'ad-free' });
+    await bought;
+  });
+  assert.equal((await bought)?.completed, true, 'the next one completed');
 });
 
 test('the hook names what went wrong and never rejects', async (t) => {

@@ -85,6 +85,29 @@ test('refunds of all pages are told to the server, once each over all entries', 
   w.toss.orders.push(...orders(1, 'refunded', 'later'));
   const next = await settled(w.again().recover());
   assert.deepEqual(next?.value?.refunded, ['later0'], 'refunded at the next entry');
+  const third = await settled(w.again().recover());
+  assert.deepEqual(third?.value?.refunded, [], 'refunded at the third entry');
+});
+
+test('many refunds are told fifty at an entry, and five hundred are remembered', async (t) => {
+  const w = world(t, (toss) => {
+    toss.orders = orders(70, 'refunded');
+    toss.storage.set('grantline.refunds-told', JSON.stringify(Array.from({ length: 499 }, (_, i) => `old${i}`)));
+  });
+  const got = await settled(w.grantline.recover());
+  assert.equal(got?.value?.refunded.length, 50, `told: got ${got?.value?.refunded.length}, want 50`);
+  const kept = JSON.parse(w.toss.storage.get('grantline.refunds-told')!);
+  assert.equal(kept.length, 500, `remembered: got ${kept.length}, want 500`);
+  const next = await settled(w.again().recover());
+  assert.equal(next?.value?.refunded.length, 20, `told next: got ${next?.value?.refunded.length}, want 20`);
+});
+
+test('a page that says it is the last is the last, whatever its key', async (t) => {
+  let asked = 0;
+  const last = async () => ({ hasNext: false, nextKey: `page ${asked++}`, orders: [] });
+  const { grantline } = world(t, () => {}, { IAP: { getCompletedOrRefundedOrders: last } as never });
+  await settled(grantline.recover());
+  assert.equal(asked, 1, `pages: got ${asked}, want 1`);
 });
 
 test('a refund that the server took no notice of is told again', async (t) => {
