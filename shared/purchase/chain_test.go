@@ -619,3 +619,20 @@ func TestALineThatNobodyClaimedIsHadFromAnyOfItsTokens(t *testing.T) {
 		t.Errorf("old order: got it of %q, want ann's", o.Customer)
 	}
 }
+
+// What the line holds beside the token that is claimed gave way to nothing.
+func TestTheFirstClaimOfATokenHasItsRenewals(t *testing.T) {
+	t.Parallel()
+	k := newTokens(t)
+	k.sell("tok-1", bundle(1, 3))
+	k.heard("tok-1")
+	k.at(noon.AddDate(0, 1, 0))
+	k.market.change("tok-1", func(t *ticket) { t.items = []item{month(basic, "o-basic..0", 2)} })
+	k.granted(ann, "tok-1")
+	k.wantGives(ann, "extra premium")
+	for _, id := range []string{"o-basic", "o-basic..0", "o-extra"} {
+		if o := k.playOrder(id); o.Replaced || o.Customer != k.customer(ann).Ref {
+			t.Errorf("order %s: got %+v, want it ann's and not replaced", id, o)
+		}
+	}
+}
