@@ -28,7 +28,7 @@ const arn = "arn:aws:secretsmanager:ap-northeast-2:000000000000:secret:"
 var deployed = map[string]string{
 	"PublicKeysArn": arn + "public", "SecretKeysArn": arn + "secret", "TossSecretKeyArn": arn + "toss",
 	"DodoApiKeyArn": arn + "dodo", "DodoWebhookSecretsArn": arn + "webhooks",
-	"AppsInTossCertificateArn": arn + "certificate", "AppsInTossKeyArn": arn + "key",
+	"AppsInTossCertificateArn": arn + "certificate", "AppsInTossKeyArn": arn + "key", "AppsInTossWebhookSecretArn": arn + "appsintoss",
 	"AppleBundleIds": "com.example.app", "AppleAppId": "1234567890",
 	"AppleIssuerId": "57246542-96fe-1a63-e053-0824d011072a", "AppleKeyId": "ABCDEFGHIJ", "ApplePrivateKeyArn": arn + "apple",
 	"ReminderFrom": "reminders@example.com", "ReminderSms": "on", "ReminderWebhookUrl": "https://shop.example.com/reminders",
@@ -38,7 +38,7 @@ var deployed = map[string]string{
 
 var secrets = []string{
 	"PUBLIC_KEYS", "SECRET_KEYS", "IDENTITY_KEY", "TOSS_SECRET_KEY", "APPS_IN_TOSS_CERTIFICATE", "APPS_IN_TOSS_KEY",
-	"REMINDER_WEBHOOK_SECRET",
+	"APPS_IN_TOSS_WEBHOOK_SECRET", "REMINDER_WEBHOOK_SECRET",
 	"DODO_WEBHOOK_SECRETS", "DODO_API_KEY", "APPLE_PRIVATE_KEY",
 }
 
@@ -132,7 +132,7 @@ func TestReleaseBinariesHoldNoLocalCode(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, only := range []string{"GRANTLINE_CLOCK_FILE", "LOCAL_DATA_KEY", "APPLE_ROOT_CERTIFICATES", "APPS_IN_TOSS_CA"} {
+		for _, only := range []string{"GRANTLINE_CLOCK_FILE", "LOCAL_DATA_KEY", "APPLE_ROOT_CERTIFICATES", "APPS_IN_TOSS_CA", "APPS_IN_TOSS_FAKE_SKU"} {
 			if bytes.Contains(content, []byte(only)) {
 				t.Errorf("%s knows %s, which exists only locally", f.name, only)
 			}
@@ -185,6 +185,7 @@ func TestBadConfigurationStopsAFunctionAtItsStart(t *testing.T) {
 		{"deliver", "REMINDER_LINK", "https://{subscriptionId}.example.com/"},
 		{"toss-webhook", "NOTICES_QUEUE_URL", ""},
 		{"dodo-webhook", "NOTICES_QUEUE_URL", "queue"},
+		{"appsintoss-webhook", "NOTICES_QUEUE_URL", ""},
 		{"charge", "DODO_TIMEOUT", "a while"},
 		{"charge", "DODO_API_URL", "http://live.dodopayments.com"},
 		{"sweep", "DODO_API_URL", "live.dodopayments.com"},

@@ -48,6 +48,7 @@ type world struct {
 	shops    map[string]*shop
 	public   *keyring
 	secret   *keyring
+	tossApp  *keyring // of the webhooks of Apps-in-Toss
 	callers  *web.Callers
 	api      *web.API
 	claims   *web.Claims
@@ -107,6 +108,7 @@ func newWorld(t testing.TB) *world {
 	w.notices = &outbox{}
 	w.webhooks = newWebhooks(w.notices, clock, log)
 	w.webhooks["play"] = newPlayWebhook(w)
+	w.webhooks["appsintoss"] = newAppsInTossWebhook(w)
 	t.Cleanup(w.nothingSecretGotOut)
 	return w
 }
