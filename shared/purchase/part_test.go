@@ -294,3 +294,17 @@ func TestRenewalsOfPartsAreToldAsRenewals(t *testing.T) {
 	k.wantEvents(ann, event.PurchaseGranted, event.PurchaseGranted, event.PurchaseRenewed, event.PurchaseRenewed)
 	k.wantTold("tok-1", 1, 0)
 }
+
+// The store knows nothing of the name that a part's order has in our book.
+func TestTheStoreIsAskedAboutAnOrderByTheStoresName(t *testing.T) {
+	t.Parallel()
+	k := newTokens(t)
+	k.sell("tok-1", ticket{items: []item{month(basic, "o1", 1), month(extra, "o1", 1)}, again: time.Hour})
+	k.granted(ann, "tok-1")
+	k.clock.move(2 * time.Hour)
+	k.reviewed()
+	want := []purchase.Sold{{Order: "o1", Part: "extra", SKU: extra}, {Order: "o1", Part: "basic", SKU: basic}}
+	if got := k.market.lines[0].Sold; !slices.Equal(got, want) {
+		t.Errorf("asked about %+v, want %+v", got, want)
+	}
+}
