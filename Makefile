@@ -93,6 +93,12 @@ differential: ## Compare with Apple's own library, 20,000 tokens; needs Node 20 
 	cd infra/differential && npm ci --silent
 	DIFFERENTIAL_SEED=$${DIFFERENTIAL_SEED:-} go test -count=1 -v -tags 'differential local' -timeout 60m ./infra/differential
 
+.PHONY: client
+client: ## Test the mini-app client on a running stack; needs Node 20
+	@command -v npm >/dev/null || { echo "Node 20 with npm is missing: the mini-app client is TypeScript"; exit 1; }
+	cd infra/clients/apps-in-toss && npm ci --silent
+	go test -count=1 -v -tags client -timeout 20m ./infra/clients/apps-in-toss
+
 .PHONY: bench
 bench: ## Benchmarks, for ratios within one run
 	go test -run '^$$' -bench . -benchmem ./shared/...

@@ -186,3 +186,58 @@ func (s *Simulator) listSubscriptions(q *query) stage.Answer {
 	}
 	return listed("subscriptions", list, next)
 }
+
+// wirePlanOffer is an offer of a base plan: here all are free first weeks.
+type wirePlanOffer struct {
+	Package  string           `json:"packageName"`
+	Product  string           `json:"productId"`
+	BasePlan string           `json:"basePlanId"`
+	ID       string           `json:"offerId"`
+	State    string           `json:"state"`
+	Regions  []map[string]any `json:"regionalConfigs"`
+	Phases   []map[string]any `json:"phases"`
+}
+
+// listSubscriptionOffers answers those of all subscriptions, or of one of them and one base
+// plan, where "-" is any.
+func (s *Simulator) listSubscriptionOffers(q *query) stage.Answer {
+	q.pause()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []wirePlanOffer
+	for _, p := range s.goods(true) {
+		for _, b := range p.plans {
+			if product, base := q.given[0], q.given[1]; product != everyOne && product != p.id || base != everyOne && base != b.id {
+				continue
+			}
+			for _, offer := range b.offers {
+				w := wirePlanOffer{Package: q.app, Product: p.id, BasePlan: b.id, ID: offer, State: b.state}
+				var free []map[string]any
+				for _, r := range b.regions() {
+					w.Regions = append(w.Regions, map[string]any{"regionCode": r.Region, "newSubscriberAvailability": true})
+					free = append(free, map[string]any{"regionCode": r.Region, "free": map[string]any{}})
+				}
+				w.Phases = []map[string]any{{"duration": "P7D", "recurrenceCount": 1, "regionalConfigs": free}}
+				all = append(all, w)
+			}
+		}
+	}
+	part, next, refused := page(q, all)
+	if refused != nil {
+		return refused.answer()
+	}
+	return listed("subscriptionOffers", part, next)
+}
+
+// everyOne stands for all products in the path of a list.
+const everyOne = "-"
+
+// listOneTimeOffers answers none: one-time products have no offers here.
+func (s *Simulator) listOneTimeOffers(q *query) stage.Answer {
+	q.pause()
+	part, next, refused := page(q, []wirePlanOffer(nil))
+	if refused != nil {
+		return refused.answer()
+	}
+	return listed("oneTimeProductOffers", part, next)
+}

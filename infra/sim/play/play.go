@@ -40,6 +40,8 @@ const (
 	ReviewRefund            = "review-refund"
 	OneTimeProducts         = "one-time-products"
 	Subscriptions           = "subscriptions"
+	OneTimeOffers           = "one-time-offers"
+	SubscriptionOffers      = "subscription-offers"
 	Token                   = "token" // of OAuth
 	Keys                    = "keys"  // of push tokens
 	elsewhere               = "elsewhere"
@@ -146,7 +148,9 @@ var endpoints = []endpoint{
 	{RefundOrder, "POST", "orders/{}:refund", orderCalls, (*Simulator).refundOrder},
 	{ReviewRefund, "POST", "orders/{}:reviewrefund", orderCalls, (*Simulator).reviewRefund},
 	{OneTimeProducts, "GET", "oneTimeProducts", publishing, (*Simulator).listOneTimeProducts},
+	{OneTimeOffers, "GET", "oneTimeProducts/{}/purchaseOptions/{}/offers", publishing, (*Simulator).listOneTimeOffers},
 	{Subscriptions, "GET", "subscriptions", publishing, (*Simulator).listSubscriptions},
+	{SubscriptionOffers, "GET", "subscriptions/{}/basePlans/{}/offers", publishing, (*Simulator).listSubscriptionOffers},
 }
 
 // query is a call of the API.
