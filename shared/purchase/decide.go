@@ -53,7 +53,7 @@ func (b *Book) decide(was state, news News, claimed bool, now time.Time) (decisi
 		if e.sale.Told && e.was.ID != "" && !news.standing(e.sale.Part).newer(was.line.part(e.sale.Part).Standing) {
 			continue // later events are known
 		}
-		if e.was.ID != "" && (e.was.Test != e.sale.Test || e.was.Line != e.sale.Line || e.was.Part != e.sale.Part) {
+		if e.was.ID != "" && (e.otherwisePaid() || e.was.Line != e.sale.Line || e.was.Part != e.sale.Part) {
 			return decision{}, invalid("The store used the name of this purchase for another one.")
 		}
 		if !e.virtual() {
@@ -192,6 +192,12 @@ func (is decision) untouched() bool {
 // of for the first time.
 func (b *Book) tooManyTests(is decision, now time.Time) bool {
 	return is.entries[0].is.Test && is.grants() && is.scope.Environment == "production" && is.customer.CountTest(now) > b.TestsPerDay
+}
+
+// otherwisePaid says whether news are about a sale that was a test, and the one that is known was
+// not, or the other way round. Of what was given back a store may not say that it was a test.
+func (e entry) otherwisePaid() bool {
+	return e.was.Test != e.sale.Test && !(e.was.Test && e.sale.State == Refunded)
 }
 
 // virtual says whether what was sold is, or may be, virtual currency, which alone can be

@@ -176,7 +176,9 @@ func (b *Book) Review(ctx context.Context, scope table.Scope, store string, most
 		}
 	}
 	now, silent := b.Clock.Now(), 0
-	for shard := range reviewShards {
+	for n := range reviewShards {
+		// Each has its turn to be the first, for a run may end before it came to the last.
+		shard := (n + int(now.Unix()/int64(reviewTurn/time.Second))) % reviewShards
 		page, err := b.Tables.Query(ctx, table.Query{
 			Table: table.Purchases, Indexed: true, Partition: reviewPartition(scope, store, shard), Limit: most + 1,
 		})
@@ -198,8 +200,9 @@ func (b *Book) Review(ctx context.Context, scope table.Scope, store string, most
 			if err != nil {
 				return time.Time{}, err
 			}
-			if sooner(again); !answered {
-				silent++
+			sooner(again)
+			if silent++; answered {
+				silent = 0
 			}
 			if silent == mostSilent {
 				return now.Add(reviewSoon), nil // it is out of reach, and would be for the others
@@ -212,8 +215,13 @@ func (b *Book) Review(ctx context.Context, scope table.Scope, store string, most
 // mostReviews is how many lines one run can see in a shard, and whether there are more.
 const mostReviews = 999
 
-// mostSilent is how many lines of one run a store may be out of reach for.
+// mostSilent is for how many lines in a row a store may be out of reach in one run.
 const mostSilent = 5
+
+// reviewTurn is for how long a shard is the first to be reviewed. A run that found the store
+// silent is followed by one after reviewSoon, which is three turns of eight, so that each
+// shard comes first in time.
+const reviewTurn = 5 * time.Minute
 
 // review asks about one line, and says when to ask again, zero for never; it is false if
 // the store was out of reach.

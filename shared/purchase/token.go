@@ -183,8 +183,8 @@ func (r Record) learn(t Token, asOf time.Time, granted bool, consume []string, a
 const mostHops = 10
 
 // trace walks the chain of a token back to one that our book knows, so that whose place it
-// took is known. One that the store knows no more ends the chain: what was before it nobody
-// can find out.
+// took is known; and where nobody owns that, further, to one that names a customer. One that
+// the store knows no more ends the chain: what was before it nobody can find out.
 func (b *Book) trace(ctx context.Context, scope table.Scope, store Store, news News) (News, error) {
 	if news.Token == nil || news.Token.Older == nil || len(news.Sales) == 0 {
 		return news, nil
@@ -205,12 +205,13 @@ func (b *Book) trace(ctx context.Context, scope table.Scope, store Store, news N
 		older.Older, seen[older.ID] = nil, true
 		at.Older = &older
 		at = &older
-		_, err := b.Tables.Get(ctx, recordKey(scope, news.Sales[0].Store, older.ID))
-		if err == nil {
-			return news, nil
+		known, owned, err := b.met(ctx, scope, news.Sales[0].Store, older.ID)
+		if err != nil {
+			return News{}, err
 		}
-		if !errors.Is(err, fault.NotFound) {
-			return News{}, fmt.Errorf("purchase: token: %w", err)
+		// What nobody came for yet may be for somebody whom it alone names.
+		if known && (owned || news.Sales[0].Account != "") {
+			return news, nil
 		}
 		before, _, err := f.Follow(ctx, Line{Line: older.ID, Token: older})
 		if errors.Is(err, fault.NotFound) || errors.Is(err, fault.Invalid) {
@@ -231,6 +232,28 @@ func (b *Book) trace(ctx context.Context, scope table.Scope, store Store, news N
 	}
 	at.Older = nil // a cycle, or too long a chain
 	return news, nil
+}
+
+// met says whether our book knows a token, and whether somebody owns its line.
+func (b *Book) met(ctx context.Context, scope table.Scope, store, token string) (known, owned bool, err error) {
+	for range 2 {
+		item, err := b.Tables.Get(ctx, recordKey(scope, store, token))
+		if errors.Is(err, fault.NotFound) {
+			return known, false, nil
+		}
+		if err != nil {
+			return false, false, fmt.Errorf("purchase: token: %w", err)
+		}
+		r, err := decodeRecord(item)
+		if err != nil {
+			return false, false, err
+		}
+		if known = true; r.Root == "" {
+			return true, r.Owner != "", nil
+		}
+		token = r.Root
+	}
+	return known, false, nil
 }
 
 // locate finds the line that a token belongs to: that of the nearest of its chain that our
