@@ -46,10 +46,17 @@ func (s *Store) Follow(ctx context.Context, l purchase.Line) (purchase.News, boo
 	ctx, cancel := context.WithTimeout(ctx, pollWithin+margin)
 	defer cancel()
 	news, err := s.Look(ctx, purchase.Proof{Store: Name, Evidence: l.Order})
-	if err != nil {
+	again := poll(l.Since, s.config.Clock.Now())
+	switch {
+	case errors.Is(err, fault.NotFound):
+		return purchase.News{Again: again}, true, err // it may be shown tomorrow
+	case err != nil:
 		return purchase.News{}, true, err
+	case news.Sales[0].State == purchase.Pending:
+		return purchase.News{}, true, unavailable("an order that is known is in progress")
+	case news.Sales[0].State == purchase.Paid:
+		news.Again = again
 	}
-	news.Again = poll(l.Since, s.config.Clock.Now())
 	return news, true, nil
 }
 
@@ -89,11 +96,13 @@ func (s *Store) Hear(ctx context.Context, evidence string) (purchase.News, error
 	found, err := s.Look(asking, purchase.Proof{Store: Name, Evidence: e.OrderID})
 	switch {
 	case err == nil:
+		news.Again = found.Again
 		return agreed(news, found.Sales[0])
 	case errors.Is(err, fault.NotFound):
 		return news, nil
 	case errors.Is(err, fault.Unavailable):
-		news.Unasked = true
+		// Access ends where the webhook says so; of the money the next look tells.
+		news.Unasked, news.Sales[0].State = true, purchase.Paid
 		return news, nil
 	}
 	return purchase.News{}, err // another app's
@@ -109,26 +118,41 @@ func told(e Event, now time.Time) (purchase.News, error) {
 	if !e.AutoRenew {
 		stands.Reason = purchase.ByTheUnsaid
 	}
+	access := e.AccessGranted
 	switch e.Status {
 	case statusActive:
-	case statusGrace:
-		// Access stays beyond the end of what was paid, and for how long nobody says.
-		stands.Retrying, stands.GraceUntil, sale.Unpaid = true, e.At.Add(graceAtMost), true
-	case statusOnHold:
+	case statusGrace, statusOnHold:
 		stands.Retrying = true
 	case statusPaused, statusExpired:
 	case statusRevoked:
-		sale.State = purchase.Refunded
+		sale.State, access = purchase.Refunded, false
 	default:
 		return purchase.News{}, unavailable("subscription status " + quotable(e.Status))
 	}
 	switch {
-	case !e.AccessGranted:
-		sale.Ended = true
+	case !access:
+		sale.Ended, sale.Until = true, earliest(now, e.At, e.ExpiresAt)
+		stands.AsOf = e.At.Add(1) // of two events of one instant the one that takes access counts
+	case e.Status == statusGrace:
+		// What was paid for ended. Access goes on, and for how long nobody says.
+		sale.Ended, sale.Until, stands.GraceUntil = true, e.ExpiresAt, e.At.Add(graceAtMost)
+		if e.ExpiresAt.IsZero() {
+			sale.Until = e.At
+		}
 	case e.ExpiresAt.IsZero():
 		sale.Until = e.At.Add(purchase.ReviewWithin) // until the next word, and not for ever
 	}
 	return purchase.News{Sales: []purchase.Sale{sale}, Standing: stands}, nil
+}
+
+// earliest of instants, of which a zero one is none.
+func earliest(first time.Time, others ...time.Time) time.Time {
+	for _, t := range others {
+		if !t.IsZero() && t.Before(first) {
+			first = t
+		}
+	}
+	return first
 }
 
 // agreed puts the webhook's word on a subscription together with the store's on its order:
@@ -145,10 +169,9 @@ func agreed(news purchase.News, found purchase.Sale) (purchase.News, error) {
 		return purchase.News{}, unavailable("an event about an order in progress")
 	case purchase.Paid, purchase.Replaced:
 	}
-	if sale.State == purchase.Refunded {
-		// Taken back, though the order still shows the money: access ends.
-		sale.Ended = true
-	}
+	// Of what was revoked access ends, and the money is as the order shows it: told to be given
+	// back, it would be restored by the next look.
+	sale.State = purchase.Paid
 	sale.PurchasedAt = found.PurchasedAt
 	return news, nil
 }

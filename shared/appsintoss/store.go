@@ -134,7 +134,11 @@ func (s *Store) Look(ctx context.Context, p purchase.Proof) (purchase.News, erro
 	if err != nil {
 		return purchase.News{}, err
 	}
-	return purchase.News{Sales: []purchase.Sale{sale}}, nil
+	news := purchase.News{Sales: []purchase.Sale{sale}}
+	if sale.State == purchase.Paid {
+		news.Again = s.config.Clock.Now().Add(pollDaily)
+	}
+	return news, nil
 }
 
 // look is one Look under way.

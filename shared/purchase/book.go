@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"grantline/shared/catalog"
@@ -119,6 +118,9 @@ func (b *Book) Claim(ctx context.Context, scope table.Scope, customerID string, 
 			return Claimed{}, failed
 		}
 		if found && (p.SKU == "" || p.SKU == told.Sales[0].SKU) {
+			if err = b.knownToNobody(ctx, store, p); err != nil {
+				return Claimed{}, err
+			}
 			return b.settle(ctx, scope, &customerID, told)
 		}
 	}
@@ -145,32 +147,6 @@ func (b *Book) Claim(ctx context.Context, scope table.Scope, customerID string, 
 	return claimed, err
 }
 
-// Bounds of a look at what is known already.
-const (
-	lookedJustNow   = 10 * time.Minute
-	lookAgainWithin = 4 * time.Second
-)
-
-// heardOf is what a notice told of and nobody came for, for a store that tells of what it does
-// not show to who asks; false if there is no such order.
-func (b *Book) heardOf(ctx context.Context, scope table.Scope, id string) (News, bool, error) {
-	item, err := b.Tables.Get(ctx, orderKey(scope, id))
-	if errors.Is(err, fault.NotFound) {
-		return News{}, false, nil
-	}
-	if err != nil {
-		return News{}, false, fmt.Errorf("purchase: order: %w", err)
-	}
-	o, err := DecodeOrder(item)
-	if err != nil || o.State != OrderUnclaimed || o.Replaced {
-		return News{}, false, err
-	}
-	return News{Sales: []Sale{{
-		Store: o.Store, Line: o.Line, Part: o.Part, Order: strings.TrimPrefix(o.ID, o.Store+"_"), SKU: o.SKU, State: Paid,
-		PurchasedAt: o.PurchasedAt, Until: o.Until, AsOf: o.AsOf, Quantity: o.Quantity, Test: o.Test, Family: o.Family,
-	}}}, true, nil
-}
-
 // pause before another try: short, and longer with each.
 func pause(try int) time.Duration { return time.Duration(min(try+1, 20)) * 5 * time.Millisecond }
 
@@ -183,57 +159,6 @@ func (b *Book) store(scope table.Scope, name string) (Store, error) {
 		return nil, fault.New(fault.Unavailable, "store_not_configured", "This project does not sell through %s yet.", name)
 	}
 	return store, nil
-}
-
-// known answers from our own book: what was granted to this customer stays granted
-// whatever the store can say at the moment. A word newer than the book's is news; a zero
-// asOf is none.
-func (b *Book) known(ctx context.Context, scope table.Scope, customerID, orderID string, asOf time.Time) (Claimed, bool, error) {
-	item, err := b.Tables.Get(ctx, orderKey(scope, orderID))
-	if errors.Is(err, fault.NotFound) {
-		return Claimed{}, false, nil
-	}
-	if err != nil {
-		return Claimed{}, false, fmt.Errorf("purchase: order: %w", err)
-	}
-	order, err := DecodeOrder(item)
-	if err != nil || order.Customer == "" {
-		return Claimed{}, false, err
-	}
-	c, err := b.Customers.Named(ctx, scope, customerID)
-	if err != nil {
-		return Claimed{}, false, err
-	}
-	if order.Customer != c.Ref {
-		return Claimed{}, false, ownedByAnother()
-	}
-	return Claimed{Order: order, Customer: c}, order.State == OrderGranted && !order.Replaced && !asOf.After(order.AsOf), nil
-}
-
-// knownLine is known for a store whose evidence names a line, or another name of one.
-func (b *Book) knownLine(ctx context.Context, scope table.Scope, customerID, store, line string) (Claimed, bool, error) {
-	for range 2 {
-		item, err := b.Tables.Get(ctx, recordKey(scope, store, line))
-		if errors.Is(err, fault.NotFound) {
-			return Claimed{}, false, nil
-		}
-		if err != nil {
-			return Claimed{}, false, fmt.Errorf("purchase: line: %w", err)
-		}
-		r, err := decodeRecord(item)
-		if err != nil {
-			return Claimed{}, false, err
-		}
-		if r.Root != "" {
-			line = r.Root
-			continue
-		}
-		if r.Owner == "" || len(r.Terms) == 0 {
-			return Claimed{}, false, nil
-		}
-		return b.knownOf(ctx, scope, customerID, r)
-	}
-	return Claimed{}, false, nil
 }
 
 func ownedByAnother() error {

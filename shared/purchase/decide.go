@@ -50,8 +50,14 @@ func (b *Book) decide(was state, news News, claimed bool, now time.Time) (decisi
 			}
 			e.sale.State = Replaced
 		}
-		if e.sale.Told && e.was.ID != "" && !news.standing(e.sale.Part).newer(was.line.part(e.sale.Part).Standing) {
-			continue // later events are known
+		if e.sale.Told && e.was.ID != "" {
+			if !news.standing(e.sale.Part).newer(was.line.part(e.sale.Part).Standing) {
+				continue // later events are known
+			}
+			// A look that came between its hearing and now knows nothing of it.
+			if !e.sale.AsOf.After(e.was.AsOf) {
+				e.sale.AsOf = e.was.AsOf.Add(1)
+			}
 		}
 		if e.was.ID != "" && (e.otherwisePaid() || e.was.Line != e.sale.Line || e.was.Part != e.sale.Part) {
 			return decision{}, invalid("The store used the name of this purchase for another one.")
@@ -126,7 +132,8 @@ func (b *Book) decide(was state, news News, claimed bool, now time.Time) (decisi
 	if owner != "" {
 		is.tellOrders(was.line.Owner == "" || len(was.line.Terms) == 0, now)
 		for _, part := range is.line.parts() {
-			is.tellLine(part, now)
+			// What was never said before is no change of mind.
+			is.tellLine(part, was.line.part(part).first().Renewing, now)
 		}
 		// A customer to be is not robbed of what its token will name it for.
 		if account := news.Sales[0].Account; account != "" && was.bound == "" && (claimed || news.Token == nil) && !customer.Derived(is.line.Store, account) {
@@ -352,8 +359,9 @@ func (is *decision) before(part string) entitlement.Source {
 	return entitlement.Source{}
 }
 
-// tellLine brings the customer up to date with a part of the line.
-func (is *decision) tellLine(part string, now time.Time) {
+// tellLine brings the customer up to date with a part of the line; renewing says whether the
+// store had told of its renewals before.
+func (is *decision) tellLine(part string, renewing bool, now time.Time) {
 	line := is.line.part(part)
 	before, after := is.before(part), line.source(now)
 	over := line.over(now)
@@ -379,7 +387,7 @@ func (is *decision) tellLine(part string, now time.Time) {
 		tell(event.PurchaseOnHold, after.ProductID)
 	case same && before.WillRenew && !after.WillRenew:
 		tell(event.PurchaseEnding, after.ProductID)
-	case same && !before.WillRenew && after.WillRenew:
+	case same && !before.WillRenew && after.WillRenew && renewing:
 		tell(event.PurchaseResumed, after.ProductID)
 	}
 	if after.Next != "" && after.Next != before.Next {

@@ -330,7 +330,7 @@ func (b *Book) ask(ctx context.Context, scope table.Scope, f Follower, r Record,
 		return r.afterRefusal(ctx, b.Log, now, err), false, true, nil
 	case err == nil || errors.Is(err, fault.NotFound):
 		// A known purchase survives its store's not knowing it.
-		return r.within(now, reviewRetry), false, true, nil
+		return soonest(r.within(now, reviewRetry), news.Again), false, true, nil
 	default:
 		b.Log.WarnContext(ctx, "A line could not be reviewed.", "store", r.Store, "error", err)
 		return now.Add(reviewSoon), false, false, nil

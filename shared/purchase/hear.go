@@ -55,8 +55,12 @@ func (o Order) hear(s Sale, now time.Time) (Order, bool) {
 	o.AsOf, o.Replaced = s.AsOf, s.State == Replaced
 	switch {
 	case s.Ended:
-		if o.Until.IsZero() || o.Until.After(s.AsOf) {
-			o.Until = s.AsOf
+		end := s.AsOf
+		if s.Told && !s.Until.IsZero() {
+			end = s.Until // whenever that was heard of
+		}
+		if o.Until.IsZero() || o.Until.After(end) {
+			o.Until = end
 		}
 	case !s.Until.IsZero() && (!s.Unpaid || o.Until.IsZero()):
 		o.Until = s.Until

@@ -57,7 +57,8 @@ type Sale struct {
 	// Until is the end of what was paid for; zero means that it never ends or that the
 	// catalog knows how long.
 	Until time.Time
-	// Ended says that access is over, though Until may be later.
+	// Ended says that access is over, though Until may be later. Where it is Told, Until says
+	// since when.
 	Ended bool
 	// Unpaid says that Until is further than what was paid for, since access stays while the
 	// money cannot be taken. It moves the end of no sale that is known.
@@ -213,7 +214,7 @@ type Follower interface {
 	// News without sales is about no sale.
 	Hear(ctx context.Context, evidence string) (News, error)
 	// Follow asks how a line that we know stands now. Errors: fault.NotFound if the store
-	// does not know it, fault.Unavailable if that could not be found out. It is false where
+	// does not know it, when its News may still say Again, fault.Unavailable if that could not be found out. It is false where
 	// the store cannot be asked at all.
 	Follow(ctx context.Context, l Line) (News, bool, error)
 	// Report tells the store what became of a sale. Errors: fault.Invalid when it does not

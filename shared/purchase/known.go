@@ -1,0 +1,109 @@
+package purchase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"grantline/shared/clock"
+	"grantline/shared/fault"
+	"grantline/shared/table"
+)
+
+// Bounds of a look at what is known already.
+const (
+	lookedJustNow   = 10 * time.Minute
+	lookAgainWithin = 4 * time.Second
+)
+
+// knownToNobody refuses an order that the store does not show to the user of a proof, though
+// it does to who asks for nobody: that is another user's.
+func (b *Book) knownToNobody(ctx context.Context, store Store, p Proof) error {
+	if p.UserKey == "" {
+		return nil
+	}
+	p.UserKey = ""
+	looking, cancel := clock.LeaveRoom(ctx, answerMargin)
+	defer cancel()
+	_, err := store.Look(looking, p)
+	if errors.Is(err, fault.NotFound) {
+		return nil
+	}
+	if err == nil {
+		err = invalid("The store does not know this purchase.")
+	}
+	return err
+}
+
+// heardOf is what a notice told of and nobody came for, for a store that tells of what it does
+// not show to who asks; false if there is no such order.
+func (b *Book) heardOf(ctx context.Context, scope table.Scope, id string) (News, bool, error) {
+	item, err := b.Tables.Get(ctx, orderKey(scope, id))
+	if errors.Is(err, fault.NotFound) {
+		return News{}, false, nil
+	}
+	if err != nil {
+		return News{}, false, fmt.Errorf("purchase: order: %w", err)
+	}
+	o, err := DecodeOrder(item)
+	if err != nil || o.State != OrderUnclaimed || o.Replaced {
+		return News{}, false, err
+	}
+	return News{Sales: []Sale{{
+		Store: o.Store, Line: o.Line, Part: o.Part, Order: strings.TrimPrefix(o.ID, o.Store+"_"), SKU: o.SKU, State: Paid,
+		PurchasedAt: o.PurchasedAt, Until: o.Until, AsOf: o.AsOf, Quantity: o.Quantity, Test: o.Test, Family: o.Family,
+	}}}, true, nil
+}
+
+// known answers from our own book: what was granted to this customer stays granted
+// whatever the store can say at the moment. A word newer than the book's is news; a zero
+// asOf is none.
+func (b *Book) known(ctx context.Context, scope table.Scope, customerID, orderID string, asOf time.Time) (Claimed, bool, error) {
+	item, err := b.Tables.Get(ctx, orderKey(scope, orderID))
+	if errors.Is(err, fault.NotFound) {
+		return Claimed{}, false, nil
+	}
+	if err != nil {
+		return Claimed{}, false, fmt.Errorf("purchase: order: %w", err)
+	}
+	order, err := DecodeOrder(item)
+	if err != nil || order.Customer == "" {
+		return Claimed{}, false, err
+	}
+	c, err := b.Customers.Named(ctx, scope, customerID)
+	if err != nil {
+		return Claimed{}, false, err
+	}
+	if order.Customer != c.Ref {
+		return Claimed{}, false, ownedByAnother()
+	}
+	return Claimed{Order: order, Customer: c}, order.State == OrderGranted && !order.Replaced && !asOf.After(order.AsOf), nil
+}
+
+// knownLine is known for a store whose evidence names a line, or another name of one.
+func (b *Book) knownLine(ctx context.Context, scope table.Scope, customerID, store, line string) (Claimed, bool, error) {
+	for range 2 {
+		item, err := b.Tables.Get(ctx, recordKey(scope, store, line))
+		if errors.Is(err, fault.NotFound) {
+			return Claimed{}, false, nil
+		}
+		if err != nil {
+			return Claimed{}, false, fmt.Errorf("purchase: line: %w", err)
+		}
+		r, err := decodeRecord(item)
+		if err != nil {
+			return Claimed{}, false, err
+		}
+		if r.Root != "" {
+			line = r.Root
+			continue
+		}
+		if r.Owner == "" || len(r.Terms) == 0 {
+			return Claimed{}, false, nil
+		}
+		return b.knownOf(ctx, scope, customerID, r)
+	}
+	return Claimed{}, false, nil
+}
