@@ -293,10 +293,13 @@ func (s *Store) Follow(ctx context.Context, l purchase.Line) (purchase.News, boo
 	if errors.Is(err, fault.Invalid) || errors.Is(err, fault.Malformed) {
 		err = otherwise(fault.NotFound, codeAPIAbsent, err) // it is no outage
 	}
-	if err != nil || len(l.Sold) == 0 {
-		return news, true, err
+	if err == nil && len(l.Sold) > 0 {
+		return news, true, s.enrich(ctx, at.pkg, &news, l.Sold)
 	}
-	return news, true, s.enrich(ctx, at.pkg, &news, l.Sold)
+	if err == nil && slices.ContainsFunc(news.Sales, func(sale purchase.Sale) bool { return sale.State == purchase.Paid }) {
+		s.enlarge(ctx, at.pkg, &news, nil) // it was to be paid, and is
+	}
+	return news, true, err
 }
 
 // otherwise gives an error of our API another kind, where a port has no other.

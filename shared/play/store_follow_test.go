@@ -24,7 +24,7 @@ func TestALineIsFollowedByItsToken(t *testing.T) {
 	if err != nil || !known || got.Token.Kind != "product@"+apiPackage || got.Sales[0].SKU != "gems_100" {
 		t.Errorf("got %+v, %v, %v, want a product", got, known, err)
 	}
-	if diff := cmp.Diff([]string{askedProduct}, s.asked()); diff != "" {
+	if diff := cmp.Diff([]string{askedProduct, "orders/" + shopOrder + "@" + apiPackage}, s.asked()); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
 	}
 }
@@ -49,7 +49,7 @@ func TestMoneyGivenBackWithoutAWordIsFound(t *testing.T) {
 		sold   []purchase.Sold
 		want   []string
 	}{
-		{"nothing sold before", map[string]string{apiOrder: refunded}, nil, []string{apiOrder + "/premium/paid"}},
+		{"nothing sold before", map[string]string{apiOrder: refunded}, nil, []string{apiOrder + "/premium/refunded"}},
 		{"none", nil, []purchase.Sold{{Order: apiOrder, Part: "premium"}}, []string{apiOrder + "/premium/paid"}},
 		{"the latest", map[string]string{apiOrder: refunded}, []purchase.Sold{{Order: apiOrder, Part: "premium"}}, []string{apiOrder + "/premium/refunded"}},
 		{"the latest, of a part it has not", map[string]string{apiOrder: refunded}, []purchase.Sold{{Order: apiOrder, Part: "sport"}}, []string{apiOrder + "/premium/refunded", apiOrder + "/sport/refunded"}},
