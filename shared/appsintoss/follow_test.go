@@ -262,7 +262,7 @@ func TestEventsInAnyOrderEndAsTheNewestSays(t *testing.T) {
 				if shown {
 					d.orders[order] = stands(order, "PAYMENT_COMPLETED", monthly)
 				}
-				time.Sleep(last.Sub(time.Now()) + time.Hour)
+				time.Sleep(time.Until(last) + time.Hour)
 				from := time.Now().Add(12 * time.Hour)
 				var want []string
 				for round := range 6 {
