@@ -186,6 +186,8 @@ func TestRefusedCertificateGivesWayToTheNext(t *testing.T) {
 	issue := func(by *authority, years int) [2]string {
 		return pairOf(by.issueFrom(now.AddDate(years-10, 0, 0), now.AddDate(years, 0, 0)))
 	}
+	twice := issue(toss, 3)
+	many := holds(issue(toss, 2), issue(toss, 2), issue(toss, 2), issue(toss, 2), issue(toss, 2))
 	for name, c := range map[string]struct {
 		cached, fresh [2]string
 		refuses       string
@@ -205,6 +207,13 @@ func TestRefusedCertificateGivesWayToTheNext(t *testing.T) {
 		"all, and there is another": {
 			cached: holds(issue(foreign, 3), issue(toss, 2)), fresh: issue(toss, 1), refuses: second,
 			asked: []string{second, third}, then: []string{third}, freshly: 2,
+		},
+		"one that is there twice": {
+			cached: holds(twice, twice), refuses: first, asked: []string{first}, then: []string{first}, err: fault.Unavailable, freshly: 2,
+		},
+		"more than anybody has": {
+			cached: many, refuses: second, asked: []string{second, second, second, second}, then: []string{second, second, second, second},
+			err: fault.Unavailable, freshly: 2,
 		},
 		"all, and there is no other": {
 			cached: holds(issue(toss, 3), issue(toss, 2)), refuses: first + second,

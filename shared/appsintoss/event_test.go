@@ -68,6 +68,9 @@ func TestEventIsReadAsItIsAndComesBackFromItsEvidence(t *testing.T) {
 		"no end": {change(members{"current.expiresAt": `null`}), func(e *appsintoss.Event) {
 			e.ExpiresAt, e.Unending = time.Time{}, true
 		}},
+		"end within a second": {change(members{"current.expiresAt": `"2026-12-22T17:59:30.123456789+09:00"`}), func(e *appsintoss.Event) {
+			e.ExpiresAt = e.ExpiresAt.Add(123456789)
+		}},
 		"end not said": {change(members{"current.expiresAt": ``}), func(e *appsintoss.Event) {
 			e.ExpiresAt, e.Unending = time.Time{}, true
 		}},
