@@ -84,6 +84,7 @@ func (c *apiCredentials) token(ctx context.Context, refused string) (string, *la
 	if held, ok := c.holds(refused); ok {
 		return held, nil // somebody else was in time
 	}
+	c.drop(refused) // even if there is no other now: it is refused again
 	within, cancel := context.WithTimeout(ctx, c.attempt)
 	defer cancel()
 	text, err := c.source(within, refused != "")
@@ -111,6 +112,15 @@ func (c *apiCredentials) holds(refused string) (string, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.held, c.held != "" && c.held != refused && !now.Before(c.from) && now.Before(c.until)
+}
+
+// drop forgets a token that Google refused.
+func (c *apiCredentials) drop(refused string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held == refused {
+		c.held = ""
+	}
 }
 
 func (c *apiCredentials) hold(token string, life time.Duration) {

@@ -98,6 +98,31 @@ func TestACallAsksForFreshCredentialsOnce(t *testing.T) {
 	}
 }
 
+// The endpoint of tokens fails just when one is refused: the next request has another one, and
+// the refused one is no fault of our configuration.
+func TestARefusedTokenIsNeverSentAgain(t *testing.T) {
+	for how, failing := range map[string]apiTurn{"500": {status: 500}, "reset": {how: "reset"}} {
+		g := newGoogle(t, apiFails(401, "authError", "x"), apiSays(aProduct))
+		grants := 0
+		g.grant = func(apiAsked) apiTurn {
+			if grants++; grants == 2 {
+				return failing
+			}
+			return apiSays(fmt.Sprintf(`{"access_token":"%s%d","expires_in":3599,"token_type":"Bearer"}`, apiAccess, grants))
+		}
+		if err := apiRead(t.Context(), g.api()); err != nil {
+			t.Errorf("%s: got %v, want the answer to the second request", how, err)
+		}
+		var bearers []string
+		for _, asked := range g.requests() {
+			bearers = append(bearers, asked.bearer)
+		}
+		if want := []string{apiAccess + "1", apiAccess + "3"}; fmt.Sprint(bearers) != fmt.Sprint(want) || g.alarms() != 0 {
+			t.Errorf("%s: got the tokens %v and %d alarms, want %v and none", how, bearers, g.alarms(), want)
+		}
+	}
+}
+
 // A key that was taken away at Google is refused where the token is asked for.
 func TestARefusedKeyIsLookedAtAfreshOnce(t *testing.T) {
 	g := newGoogle(t, apiSays(aProduct))
