@@ -13,11 +13,14 @@ import (
 var _ purchase.Follower = (*Store)(nil)
 
 // How often a granted order is asked about, since nobody announces the refund of a one-time
-// product: each day for a month and each week for half a year.
+// product: each day for a month, and each week for half a year. In between it is each third
+// day, so that the refund of an order a month old is found within four.
 const (
 	pollDaily   = 24 * time.Hour
+	pollThird   = 3 * 24 * time.Hour
 	pollWeekly  = 7 * 24 * time.Hour
 	dailyUntil  = 30 * 24 * time.Hour
+	thirdUntil  = 45 * 24 * time.Hour
 	weeklyUntil = 180 * 24 * time.Hour
 	// pollPause is kept before each, so that polls leave claims their part of 3,000 requests
 	// a minute.
@@ -31,6 +34,8 @@ func poll(since, now time.Time) time.Time {
 	switch age := now.Sub(since); {
 	case age < dailyUntil:
 		return now.Add(pollDaily)
+	case age < thirdUntil:
+		return now.Add(pollThird)
 	case age < weeklyUntil:
 		return now.Add(pollWeekly)
 	}

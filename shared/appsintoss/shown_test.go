@@ -182,7 +182,7 @@ func (d *desk) sold() {
 	d.granted(ann)
 }
 
-func TestOrdersAreAskedAboutDailyThenWeeklyThenNever(t *testing.T) {
+func TestOrdersAreAskedAboutDailyThenEachThirdDayThenWeeklyThenNever(t *testing.T) {
 	for _, sku := range []string{gems, "ad-free"} {
 		each(t, sku, func(d *desk) {
 			d.orders[order] = stands(order, "PURCHASED", sku)
@@ -196,12 +196,18 @@ func TestOrdersAreAskedAboutDailyThenWeeklyThenNever(t *testing.T) {
 				}
 				step := waited.Round(aDay)
 				polls[step]++
-				if want := 7 * aDay; age < 30*aDay-time.Hour && step != aDay || age > 31*aDay && step != want {
-					d.Errorf("at the age of %v: got the next look after %v", age, step)
+				want := 7 * aDay
+				if age < 30*aDay-time.Hour {
+					want = aDay
+				} else if age < 45*aDay-time.Hour {
+					want = 3 * aDay
+				}
+				if step != want {
+					d.Errorf("at the age of %v: got the next look after %v, want %v", age, step, want)
 				}
 			}
-			if age := time.Since(began).Round(aDay); polls[aDay] != 30 || polls[7*aDay] != 22 || len(polls) != 2 || age != 184*aDay {
-				d.Errorf("got polls %v until the age of %v, want 30 daily and 22 weekly ones", polls, age)
+			if age := time.Since(began).Round(aDay); polls[aDay] != 30 || polls[3*aDay] != 5 || polls[7*aDay] != 20 || len(polls) != 3 || age != 185*aDay {
+				d.Errorf("got polls %v until the age of %v, want 30 daily ones, 5 each third day and 20 weekly", polls, age)
 			}
 			time.Sleep(365 * aDay)
 			before := d.asked
