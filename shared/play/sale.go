@@ -101,7 +101,8 @@ func productNews(at place, token string, p *androidpublisher.ProductPurchaseV2, 
 			}
 			sale.Quantity = max(1, int(d.Quantity))
 			// Of a rental nothing is used up, and what says nothing is not asked for.
-			sale.Unconsumed = d.ConsumptionState == unconsumed && d.RentOfferDetails == nil
+			sale.Rented = d.RentOfferDetails != nil
+			sale.Unconsumed = d.ConsumptionState == unconsumed && !sale.Rented
 			// None left, or nothing said: that is the same here, and the order tells which.
 			if left := int(d.RefundableQuantity); left > 0 && left < sale.Quantity {
 				sale.Back = sale.Quantity - left

@@ -33,7 +33,7 @@ func TestGooglesWordOnAProductBecomesASale(t *testing.T) {
 		{"consumed", []string{"YET_TO_BE_CONSUMED", "CONSUMED"}, func(n *purchase.News) { n.Sales[0].Unconsumed = false }},
 		{"consumption not said", []string{consumed, ""}, func(n *purchase.News) { n.Sales[0].Unconsumed = false }},
 		{"no details", []string{details, ""}, func(n *purchase.News) { n.Sales[0].Unconsumed = false }},
-		{"a rental", []string{quantity, quantity + `"rentOfferDetails":{},`}, func(n *purchase.News) { n.Sales[0].Unconsumed = false }},
+		{"a rental", []string{quantity, quantity + `"rentOfferDetails":{},`}, func(n *purchase.News) { n.Sales[0].Unconsumed, n.Sales[0].Rented = false, true }},
 		{"a pre-order", []string{quantity, quantity + `"preorderOfferDetails":{"preorderReleaseTime":"2027-01-01T00:00:00Z"},`}, func(*purchase.News) {}},
 		{"pending", []string{"PURCHASED", "PENDING", completed, ""}, func(n *purchase.News) {
 			n.Sales[0].State, n.Sales[0].PurchasedAt = purchase.Pending, time.Time{}

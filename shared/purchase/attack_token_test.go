@@ -1,6 +1,7 @@
 package purchase_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -116,3 +117,73 @@ func TestLinesThatStaySilentKeepNoOtherFromItsTurn(t *testing.T) {
 		}
 	}
 }
+
+// What was renewed in parts before anybody came for it fits into one transaction.
+func TestPartsThatWereRenewedBeforeTheirClaimCanBeClaimed(t *testing.T) {
+	t.Parallel()
+	for _, parts := range []int{5, 12, 30} {
+		k := newTokens(t)
+		var items []item
+		for n := range parts {
+			part := fmt.Sprintf("addon%d", n)
+			items = append(items, item{part: part, sku: basic, order: "o" + part, until: noon.AddDate(0, 1, 0), renews: true})
+		}
+		k.sell("tok-1", ticket{items: items})
+		for renewal := range 23 {
+			k.heard("tok-1")
+			k.at(items[0].until.AddDate(0, renewal, 0))
+			k.market.change("tok-1", func(t *ticket) {
+				for n := range t.items {
+					t.items[n].order = fmt.Sprintf("o%s..%d", t.items[n].part, renewal)
+					t.items[n].until = t.items[n].until.AddDate(0, 1, 0)
+				}
+			})
+		}
+		k.granted(ann, "tok-1")
+		if got := len(k.sources(ann)); got != parts {
+			t.Errorf("%d parts: got %d that are open, want each", parts, got)
+		}
+	}
+}
+
+// To rent costs less than to buy, and may go by the same name.
+func TestWhatIsRentedIsNeverGivenForGood(t *testing.T) {
+	t.Parallel()
+	for _, sku := range []string{badge, film} {
+		k := newTokens(t)
+		rented := purchase.Sale{
+			Store: "play", Line: tokenID("tok-1"), Part: sku, Order: "o1", SKU: sku, State: purchase.Paid, PurchasedAt: noon, AsOf: noon,
+			Quantity: 1, Blind: true, Rented: true,
+		}
+		k.market.words["rented"] = purchase.News{
+			Sales: []purchase.Sale{rented}, Token: &purchase.Token{ID: tokenID("tok-1"), Secret: "tok-1", Kind: kindOfToken},
+		}
+		k.heard("rented")
+		c, err := k.claimWord(ann, "rented")
+		if sku == film {
+			if err != nil || !c.Order.Until.Equal(noon.AddDate(0, 0, 7)) {
+				t.Errorf("%s: got until %v, %v, want the seven days of the catalog", sku, c.Order.Until, err)
+			}
+			continue
+		}
+		wantFault(t, err, fault.Unavailable, "product_not_configured")
+		if got := k.gives(ann); got != "" {
+			t.Errorf("%s: got %q, want nothing", sku, got)
+		}
+	}
+}
+
+// claimWord claims with news that no ticket says.
+func (k *tokens) claimWord(who, word string) (purchase.Claimed, error) {
+	k.Helper()
+	k.Stores = map[string]purchase.Store{"play": saying{k.market, k.market.words[word]}}
+	return k.Claim(k.Context(), k.scope, who, purchase.Proof{Store: "play", Evidence: "tok-1"})
+}
+
+// saying is a market that says the same whatever it is asked.
+type saying struct {
+	*market
+	news purchase.News
+}
+
+func (s saying) Look(context.Context, purchase.Proof) (purchase.News, error) { return s.news, nil }

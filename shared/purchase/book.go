@@ -366,7 +366,7 @@ func (b *Book) read(ctx context.Context, scope table.Scope, claimant *string, ne
 		}
 	}
 	if now.line.Owner == "" && (claimant != nil || now.owner != "") {
-		err = b.join(ctx, &now, now.line.Terms)
+		err = b.join(ctx, &now, now.line.inherited(mostTogether-len(now.entries), b.Clock.Now()))
 	} else if news.Token != nil {
 		err = b.join(ctx, &now, now.line.superseded(news))
 	}

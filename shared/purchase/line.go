@@ -56,12 +56,29 @@ type Term struct {
 const mostTerms = 4
 
 // mostWaiting bounds it while nobody owns the line: whoever claims it is to have each order
-// that was paid before, not only what still counts. Two years of months, in one transaction.
+// that was paid before, not only what still counts. Two years of months, in one transaction, and
+// less of what is sold in parts.
 const mostWaiting = 24
+
+// mostTogether bounds the orders of one transaction, where some may stay out: each is two writes,
+// with its event, of a hundred.
+const mostTogether = 40
+
+// inherited are the terms that come to be somebody's together with the line: all that are not
+// over, and of the others, which nobody misses, the latest for which there is room.
+func (r Record) inherited(room int, now time.Time) []Term {
+	var terms []Term
+	for _, t := range r.Terms {
+		if over := !t.End.IsZero() && !t.End.After(now); !over || len(terms) < room {
+			terms = append(terms, t)
+		}
+	}
+	return terms
+}
 
 func (r Record) most() int {
 	if r.Owner == "" {
-		return mostWaiting
+		return max(mostWaiting/max(len(r.parts()), 1), 1)
 	}
 	return mostTerms
 }
@@ -72,12 +89,10 @@ func (r Record) hear(t Term) Record {
 	r.Terms = slices.DeleteFunc(slices.Clone(r.Terms), func(o Term) bool { return o.Order == t.Order })
 	r.Terms = append(r.Terms, t)
 	slices.SortFunc(r.Terms, later)
-	kept := 0
+	kept, most := map[string]int{}, r.most()
 	r.Terms = slices.DeleteFunc(r.Terms, func(o Term) bool {
-		if o.Part == t.Part {
-			kept++
-		}
-		return o.Part == t.Part && kept > r.most()
+		kept[o.Part]++
+		return kept[o.Part] > most
 	})
 	return r
 }

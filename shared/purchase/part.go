@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"grantline/shared/catalog"
 	"grantline/shared/table"
 )
 
@@ -153,6 +154,9 @@ func (b *Book) match(ctx context.Context, now *state, keys []table.Key, sales []
 		keys := slices.Clone(keys)
 		for _, s := range named {
 			p, listed := b.Catalog.BySKU(s.Store, s.SKU)
+			if s.Rented && p.Kind != catalog.NonRenewing {
+				p, listed = catalog.Product{}, false // what it would give was not paid for
+			}
 			key := orderKey(now.scope, OrderID(s.Store, s.Order))
 			now.entries = append(now.entries, entry{item: table.Item{Key: key}, sale: s, product: p, listed: listed})
 			keys = append(keys, key)

@@ -87,6 +87,9 @@ type Sale struct {
 	// Unconsumed says that the store sells no other to this customer until it hears that
 	// this one was used up.
 	Unconsumed bool
+	// Rented marks what was paid for to be used for some time, and not to be kept, though the
+	// store may have sold it under the name of what is: the catalog says for how long.
+	Rented bool
 	// Test marks a purchase made without money: sandbox, license tester, TestFlight.
 	Test bool
 	// Family marks a share of somebody else's purchase.
