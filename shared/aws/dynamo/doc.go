@@ -97,12 +97,12 @@
 // One that brings nothing new writes nothing; of a line that ended and is not renewed yet it
 // moves the next look (2 and 2). The notice's own item comes on top (2).
 //
-// A claim at Google Play reads, beside the customer's partition, the token's item (1) and
-// the order (1), and of a token that took another's place that one's (1, and 1 for each
-// step back); it writes order, line, head and event, and the wallet (8 or 10), the pointers of
-// a chain (2 each), and an entry (1), since what the store is owed comes with a time. That the store was
-// told costs two reads of the line (2), its write (2 or 4, a token has some 200 bytes) and its
-// entry (2). Each purchase is looked at again each 13 days for 90 days.
+// A claim at Google Play reads and writes the same, the pointers of a chain besides (2 each),
+// and an entry, since what the store is owed comes with a time (1). That the store was told
+// takes two reads of the line (2), and its write (1 to 2, a token has some 200 bytes) with its entry
+// (1). So gems cost 11 and a subscription 12, with 2 of the index and 3 reads; an upgrade,
+// which ends another order, 18 and 7 (infra/bench). Each purchase is looked at again each 13
+// days for 90 days.
 //
 // A review reads entries (0.5 for each shard of the eight) and a line (1), and then costs
 // what a notice does; one that has no answer writes the line (1 or 2) and its entry (2).
