@@ -157,16 +157,17 @@ func TestChainStaysWithItsCertificate(t *testing.T) {
 	toss := newAuthority(t, "toss")
 	one, two := newAuthorityUnder(t, "one", toss), newAuthorityUnder(t, "two", toss)
 	old, current := pairOf(one.issueFrom(now.AddDate(-2, 0, 0), now.AddDate(1, 0, 0))), pairOf(two.issueFrom(now.AddDate(-1, 0, 0), now.AddDate(2, 0, 0)))
-	root := string(toss.pem())
+	root, namesake := string(toss.pem()), string(newAuthorityUnder(t, "one", toss).pem())
 	for name, c := range map[string]struct {
 		certificates string
 		shown        int
 	}{
-		"behind each":       {old[0] + string(one.pem()) + current[0] + string(two.pem()), 2},
-		"behind all":        {current[0] + old[0] + string(two.pem()) + string(one.pem()), 2},
-		"in front":          {string(one.pem()) + string(two.pem()) + current[0] + old[0], 2},
-		"up to the root":    {current[0] + string(two.pem()) + root + old[0] + string(one.pem()) + root, 3},
-		"of the other only": {pairOf(toss.issueFrom(now.AddDate(-1, 0, 0), now.AddDate(3, 0, 0)))[0] + old[0] + string(one.pem()), 2},
+		"behind each":        {old[0] + string(one.pem()) + current[0] + string(two.pem()), 2},
+		"behind all":         {current[0] + old[0] + string(two.pem()) + string(one.pem()), 2},
+		"in front":           {string(one.pem()) + string(two.pem()) + current[0] + old[0], 2},
+		"up to the root":     {current[0] + string(two.pem()) + root + old[0] + string(one.pem()) + root, 3},
+		"of two of one name": {old[0] + namesake + string(one.pem()), 2},
+		"of the other only":  {pairOf(toss.issueFrom(now.AddDate(-1, 0, 0), now.AddDate(3, 0, 0)))[0] + old[0] + string(one.pem()), 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			held := [2]string{c.certificates, old[1] + current[1]}
