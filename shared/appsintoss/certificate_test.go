@@ -414,3 +414,23 @@ func TestKeysOfEveryFormAreTaken(t *testing.T) {
 		}
 	}
 }
+
+func TestCertificateIsShownToNobodyThatTossSendsUsTo(t *testing.T) {
+	toss := newAuthority(t, "toss")
+	held := pairOf(toss.issue(now.AddDate(1, 0, 0)))
+	elsewhere := &console{}
+	url := serve(t, toss, toss, elsewhere.ServeHTTP)
+	for _, status := range []int{http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect} {
+		store, err := appsintoss.New(appsintoss.Config{
+			URL:         serve(t, toss, toss, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, url, status) }),
+			Certificate: (&drawer{cached: held}).part(0), Key: (&drawer{cached: held}).part(1), CA: toss.pem(), Clock: &hand{at: now}, Log: discard,
+			Timeout: time.Minute,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.Look(t.Context(), proof); !errors.Is(err, fault.Unavailable) || len(elsewhere.since()) != 0 {
+			t.Errorf("%d: got %v, want fault.Unavailable and nobody else asked", status, err)
+		}
+	}
+}
