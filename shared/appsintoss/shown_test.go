@@ -3,6 +3,7 @@ package appsintoss_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -99,6 +100,45 @@ func TestALookAfterARevocationRestoresNothing(t *testing.T) {
 				d.review(2 * aDay)
 			}
 			d.wantTold(ann, event.PurchaseGranted, event.PurchaseExpired, event.PurchaseRefunded)
+		})
+	}
+}
+
+// A refund that the order showed stays one, though later events say that all is well while the
+// order is not shown.
+func TestARefundedSubscriptionIsGivenBackByNoEvent(t *testing.T) {
+	for name, shows := range map[string]says{"not found": stands(order, "NOT_FOUND", ""), "outage": {status: 503}} {
+		each(t, name, func(d *desk) {
+			d.orders[order] = stands(order, "PURCHASED", monthly)
+			d.granted(ann)
+			time.Sleep(time.Hour)
+			d.orders[order] = stands(order, "REFUNDED", monthly)
+			d.heard(turned("ACTIVE", true, time.Now().Add(30*aDay), true, nil))
+			time.Sleep(time.Hour)
+			d.orders[order] = shows
+			d.heard(turned("ACTIVE", true, time.Now().Add(60*aDay), true, nil))
+			d.wantAccess(ann, time.Time{})
+			d.wantTold(ann, event.PurchaseGranted, event.PurchaseRefunded)
+		})
+	}
+}
+
+// Toss says when an order's status was determined, which may be after the event of its purchase.
+func TestOfAnEventFromBeforeTheMoneyWasDeterminedItsRenewalCounts(t *testing.T) {
+	for _, renew := range []bool{true, false} {
+		each(t, fmt.Sprint(renew), func(d *desk) {
+			shows := stands(order, "PURCHASED", monthly)
+			shows.body = strings.Replace(shows.body, "2026-11-22T17:59:30", "2026-11-22T18:00:10+09:00", 1)
+			d.orders[order] = shows
+			ends := time.Now().Add(30 * aDay)
+			body := turned("ACTIVE", true, ends, renew, nil)
+			time.Sleep(20 * time.Second)
+			d.granted(ann)
+			d.heard(body)
+			d.wantAccess(ann, ends)
+			if got := d.premium(ann, time.Now()).WillRenew; got != renew {
+				d.Errorf("will renew: got %t, want %t", got, renew)
+			}
 		})
 	}
 }
