@@ -108,7 +108,9 @@ func productNews(at place, token string, p *androidpublisher.ProductPurchaseV2, 
 				sale.Back = sale.Quantity - left
 			}
 		}
-		news.Sales = append(news.Sales, sale)
+		if news.Sales, err = together(news.Sales, sale); err != nil {
+			return purchase.News{}, err
+		}
 	}
 	slices.SortStableFunc(news.Sales, func(a, b purchase.Sale) int { return cmp.Compare(a.Part, b.Part) })
 	if state != purchase.Paid {
@@ -122,6 +124,20 @@ func productNews(at place, token string, p *androidpublisher.ProductPurchaseV2, 
 	news.Token.By = deadline(bought, asOf, within)
 	news.Again = again(bought, asOf)
 	return news, nil
+}
+
+// together adds a line item to others. Two of one product, by different offers, are one sale.
+func together(sales []purchase.Sale, more purchase.Sale) ([]purchase.Sale, error) {
+	at := slices.IndexFunc(sales, func(s purchase.Sale) bool { return s.Part == more.Part })
+	if at < 0 {
+		return append(sales, more), nil
+	}
+	s := &sales[at]
+	if s.Rented != more.Rented {
+		return nil, unknown("a product that is bought and rented at once")
+	}
+	s.Quantity, s.Back, s.Unconsumed = s.Quantity+more.Quantity, s.Back+more.Back, s.Unconsumed || more.Unconsumed
+	return sales, nil
 }
 
 // productState translates the state of a one-time purchase. Only Google's word for a
@@ -405,7 +421,9 @@ func told(sale *purchase.Sale, o *androidpublisher.Order) {
 			sale.Price, sale.Currency = paid.Units, paid.Currency
 		}
 	}
-	if o.State == orderRefunded && (sale.State == purchase.Paid || sale.State == purchase.Replaced) {
+	// What was revoked for the rest of its time is refunded in part, and over.
+	back := o.State == orderRefunded || o.State == orderPartlyRefunded && sale.Ended
+	if back && (sale.State == purchase.Paid || sale.State == purchase.Replaced) {
 		sale.State, sale.Back = purchase.Refunded, 0
 	}
 }

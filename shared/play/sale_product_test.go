@@ -1,6 +1,7 @@
 package play_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -127,6 +128,24 @@ func TestEveryLineItemIsASale(t *testing.T) {
 			want.Sales = sales
 			newsIs(t, got, want)
 		})
+	}
+}
+
+// By two offers, say: they were paid for at once, and are taken back as one.
+func TestTwoItemsOfOneProductAreOneSale(t *testing.T) {
+	s := newShop(t)
+	s.by(s.answer) // all at the same instant
+	s.sells(edited(t, shopProduct, `"productLineItem":[`, `"productLineItem":[{"productId":"gems_100","productOfferDetails":{"quantity":3,"refundableQuantity":2}},`))
+	want := productSaid()
+	want.Sales[0].Quantity, want.Sales[0].Back = want.Sales[0].Quantity+3, 1
+	got, err := s.look(t, "")
+	if err != nil {
+		t.Fatalf("error %v, want none", err)
+	}
+	newsIs(t, got, want)
+	s.sells(edited(t, shopProduct, `"productLineItem":[`, `"productLineItem":[{"productId":"gems_100","productOfferDetails":{"rentOfferDetails":{}}},`))
+	if _, err := s.look(t, ""); !errors.Is(err, fault.Unavailable) {
+		t.Errorf("bought and rented at once: got %v, want fault.Unavailable", err)
 	}
 }
 

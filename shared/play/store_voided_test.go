@@ -81,6 +81,10 @@ func TestWhatWasVoidedIsGivenBack(t *testing.T) {
 			s.sells(edited(t, shopSubscription, "STATE_ACTIVE", "STATE_EXPIRED"))
 			s.orders[apiOrder] = voidedState + voidedSub
 		}, []string{apiOrder + "/premium/refunded"}, 0},
+		{"a subscription that was revoked for the rest of its time", subscription, func(s *shop) {
+			s.sells(edited(t, shopSubscription, "STATE_ACTIVE", "STATE_EXPIRED"))
+			s.orders[apiOrder] = `{"state":"PARTIALLY_REFUNDED"` + voidedSub
+		}, []string{apiOrder + "/premium/refunded"}, 0},
 		{"a subscription that is gone", subscription, func(s *shop) {
 			s.subscriptions[apiPackage], s.orders[apiOrder] = gone, voidedState+voidedSub
 		}, []string{apiOrder + "/premium/refunded"}, 0},
