@@ -147,8 +147,10 @@ var layouts = []string{
 func instant(written string) (time.Time, bool) {
 	for _, layout := range layouts {
 		if at, err := time.Parse(layout, written); err == nil {
-			at = at.UTC()
-			return at, at.Year() >= 2000 && at.Year() <= 9999
+			if at = at.UTC(); at.Year() >= 2000 && at.Year() <= 9999 {
+				return at, true
+			}
+			break
 		}
 	}
 	return time.Time{}, false

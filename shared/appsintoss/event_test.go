@@ -120,6 +120,7 @@ func TestRegistrationCheckIsNoChange(t *testing.T) {
 			Type: appsintoss.Registration, OccurredAt: "2026-11-22T09:00:00", At: at,
 		},
 		`{"eventType":"callback.registration_verification"}`:                                      {Type: appsintoss.Registration},
+		`{"eventType":"callback.registration_verification","occurredAt":"0026-11-22T09:00:00"}`:   {Type: appsintoss.Registration},
 		`{"eventType":"callback.registration_verification","occurredAt":"yesterday","orderId":7}`: {Type: appsintoss.Registration},
 	} {
 		got, err := appsintoss.ParseEvent([]byte(body))
