@@ -53,7 +53,7 @@ func main() {
 		sell[play.Name] = store
 	}
 	if store := stores.OpenAppsInToss(r, vault, now, log); store != nil {
-		sell[appsintoss.Name] = store
+		sell[appsintoss.Name] = stores.AppsInToss(r, store)
 	}
 	book := stores.Book(r, customer.Directory{Tables: biller.Tables}, sell, now, log)
 	for name := range sell {

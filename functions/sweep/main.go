@@ -46,7 +46,7 @@ func main() {
 		sell[play.Name], histories[play.Name] = store, store.Histories()
 	}
 	if store := stores.OpenAppsInToss(r, vault, now, log); store != nil {
-		sell[appsintoss.Name], histories[appsintoss.Name] = store, nil // it keeps none
+		sell[appsintoss.Name], histories[appsintoss.Name] = stores.AppsInToss(r, store), nil // it keeps none
 	}
 	if len(sell) > 0 {
 		book := stores.Book(r, customer.Directory{Tables: biller.Tables}, sell, now, log)
