@@ -339,9 +339,13 @@ func TestAPersonHearsADayBeforeGooglePlayGivesMoneyBack(t *testing.T) {
 		}
 		tokens = append(tokens, bought.PurchaseToken)
 		if i == 0 {
-			tell(t, s, `POST /_sim/play/fault {"endpoint":"acknowledge-subscription","when":"before","how":"500","count":1000000}
-				POST /_sim/play/fault {"endpoint":"consume","when":"before","how":"500","count":1000000}
-				POST /_sim/play/fail {"endpoint":"acknowledge-product","reason":"userInsufficientPermission","count":1000000}`)
+			// Refused, which is not tried again at once as an outage is: that would take its time.
+			for _, endpoint := range []string{simulated.AcknowledgeSubscription, simulated.AcknowledgeProduct, simulated.ConsumeProduct} {
+				err := s.Sim().Play.Fail(simulated.Failure{Endpoint: endpoint, Reason: "userInsufficientPermission", Count: 1_000_000})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
 		}
 		if i < 3 { // and nobody comes for the last
 			tell(t, s, claimOf("minji", bought.PurchaseToken)+"\nexpect 200")
