@@ -59,6 +59,8 @@ func (p *phone) post(ctx context.Context, body string) (int, error) {
 // recoversWithin bounds how long a phone is started again, in real time.
 const recoversWithin = 3 * time.Minute
 
+var errPending = errors.New("an order that was not granted")
+
 // recovers starts the phone again until no order is pending any more.
 func (p *phone) recovers() error {
 	var failed error
@@ -74,7 +76,7 @@ func (p *phone) recovers() error {
 		}
 		_, failed = p.Recover(p.t.Context(), p.fulfil)
 	}
-	return fmt.Errorf("%s still has pending orders after %v: %v", p.who, recoversWithin, failed)
+	return fmt.Errorf("%s still has pending orders after %v: %w", p.who, recoversWithin, errors.Join(failed, errPending))
 }
 
 // buys has the phone buy a product, die where it was told to, and recover.
@@ -231,7 +233,7 @@ func TestFulfilWorksWhileCertificatesAreReplaced(t *testing.T) {
 				o, err := p.CreateOneTimePurchaseOrder(t.Context(), "gems-100", func(ctx context.Context, o client.Order) (bool, error) {
 					status, err := p.post(ctx, fmt.Sprintf(`{"orderId":%q}`, o.OrderID))
 					if status != http.StatusOK && failed[i] == nil {
-						failed[i] = fmt.Errorf("%s: fulfil got %d, %v, want 200", p.who, status, err)
+						failed[i] = errors.Join(err, fmt.Errorf("%s: fulfil got %d, want 200", p.who, status))
 					}
 					return status == http.StatusOK, err
 				})
