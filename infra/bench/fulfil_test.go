@@ -26,15 +26,20 @@ const (
 	fulfilWarming = 200 // before that, so that processes are there; Lambda's cold starts are not what is measured
 )
 
-// refusals keeps what functions say of claims that they do not grant.
+// refusals keeps what functions, and who runs them, say of claims that are not granted.
 type refusals struct {
 	mu   sync.Mutex
 	said map[string]int
 }
 
 func (r *refusals) Write(line []byte) (int, error) {
-	if _, after, found := strings.Cut(string(line), `"error":"`); found {
-		text, _, _ := strings.Cut(after, `"`)
+	_, text, found := strings.Cut(string(line), `"error":"`)
+	if found {
+		text, _, _ = strings.Cut(text, `"`)
+	} else if strings.HasPrefix(string(line), "runner") {
+		text, found = strings.TrimSpace(string(line)), true
+	}
+	if found {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if r.said == nil {
