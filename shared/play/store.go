@@ -158,9 +158,9 @@ func (s *Store) Hear(ctx context.Context, evidence string) (purchase.News, error
 	s.API.Forget(n.Package, n.Token) // it changed
 	switch n.Kind {
 	case KindSubscription:
-		return s.heard(ctx, place{n.Package, true}, n.Token)
+		return s.heard(ctx, place{n.Package, true}, n)
 	case KindOneTime:
-		return s.heard(ctx, place{n.Package, false}, n.Token)
+		return s.heard(ctx, place{n.Package, false}, n)
 	case KindVoided:
 		return s.voided(ctx, n)
 	case KindReview:
@@ -170,12 +170,20 @@ func (s *Store) Hear(ctx context.Context, evidence string) (purchase.News, error
 	return purchase.News{}, nil
 }
 
+// seenWithin is how long Google may tell of a purchase before it shows it.
+const seenWithin = time.Hour
+
 // heard asks about a token that Google told of. One that it does not know any more is no
-// news, and takes nothing from anybody.
-func (s *Store) heard(ctx context.Context, at place, token string) (purchase.News, error) {
-	news, err := s.ask(ctx, at, token)
+// news, and takes nothing from anybody. One that it does not know yet is looked at again: a
+// purchase that was only told of is given back where nobody acknowledges it.
+func (s *Store) heard(ctx context.Context, at place, n Notification) (purchase.News, error) {
+	news, err := s.ask(ctx, at, n.Token)
 	if errors.Is(err, fault.NotFound) {
-		s.Log.InfoContext(ctx, "Google Play told of a purchase that it does not know.", "gone", errors.Is(err, ErrGone))
+		gone := errors.Is(err, ErrGone)
+		if age := s.Clock.Now().Sub(n.At); !gone && age.Abs() < seenWithin {
+			return purchase.News{}, fault.New(fault.Unavailable, "not_visible_yet", "What Google Play told of is not to be seen yet.")
+		}
+		s.Log.InfoContext(ctx, "Google Play told of a purchase that it does not know.", "gone", gone)
 		return purchase.News{}, nil
 	}
 	if err != nil || len(news.Sales) == 0 {

@@ -130,6 +130,35 @@ func TestAPurchaseThatIsUnknownIsNoNews(t *testing.T) {
 	}
 }
 
+// A purchase that Google tells of just before it shows it is not passed over, and one that it
+// does not show for an hour is no purchase.
+func TestAPurchaseThatDoesNotShowYetIsLookedAtAgain(t *testing.T) {
+	for _, kind := range []play.Kind{play.KindSubscription, play.KindOneTime} {
+		s := newShop(t)
+		s.products[apiPackage], s.subscriptions[apiPackage] = apiFails(404, "purchaseTokenNotFound", "No."), apiFails(404, "purchaseTokenNotFound", "No.")
+		told := play.Notification{Kind: kind, Type: 4, Token: apiToken, At: s.clock.Now()}
+		for _, wait := range []time.Duration{0, 30 * time.Minute, 29 * time.Minute} {
+			s.clock.move(wait)
+			_, err := s.hear(t, told)
+			faultIs(t, err, fault.Unavailable)
+		}
+		s.products[apiPackage], s.subscriptions[apiPackage] = apiSays(shopProduct), apiSays(shopSubscription)
+		if news, err := s.hear(t, told); err != nil || len(news.Sales) != 1 {
+			t.Errorf("%v shown after 59 minutes: got %+v, %v, want its sale", kind, news, err)
+		}
+		s.products[apiPackage], s.subscriptions[apiPackage] = apiFails(404, "purchaseTokenNotFound", "No."), apiFails(404, "purchaseTokenNotFound", "No.")
+		s.clock.move(time.Minute)
+		if news, err := s.hear(t, told); err != nil || len(news.Sales) > 0 {
+			t.Errorf("%v not shown for an hour: got %+v, %v, want no news", kind, news, err)
+		}
+		s.products[apiPackage], s.subscriptions[apiPackage] = apiFails(410, "purchaseTokenNoLongerValid", "No."), apiFails(410, "subscriptionPurchaseNoLongerAvailable", "No.")
+		told.At = s.clock.Now()
+		if news, err := s.hear(t, told); err != nil || len(news.Sales) > 0 {
+			t.Errorf("%v that is gone: got %+v, %v, want no news at once", kind, news, err)
+		}
+	}
+}
+
 func TestAnOutageKeepsANotification(t *testing.T) {
 	for name, turn := range map[string]apiTurn{
 		"401": apiFails(401, "permissionDenied", "No."), "403": apiFails(403, "forbidden", "No."), "429": apiFails(429, "rateLimitExceeded", "No."),
