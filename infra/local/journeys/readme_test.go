@@ -58,6 +58,7 @@ func TestTheReadmesTourIsTrue(t *testing.T) {
 		`"state":"active","period":2`,
 		`"order":{"id":"apple_`, `"state":"granted"`, `"finish":true,"checked":"app_store"`, `{"id":"ad_free","active":true`, `{"id":"ad_free","active":false`,
 		`"kind":"promotional_v1","keyId":"`, `"appAccountToken":"`,
+		`"order":{"id":"play_GPA.`, `"state":"granted","quantity":3,"walletCurrency":"gems","credited":300`, `"gems":{"balance":400`, `"gems":{"balance":200`,
 	} {
 		_, after, found := strings.Cut(rest, want)
 		if !found {
