@@ -120,6 +120,10 @@ race-claims: ## Two customers claim one purchase at once, 1,000 rounds on real t
 outages: ## Outages of gateways, scheduler and tables, six hours each
 	GRANTLINE_LONG=1 go test -count=1 -run Outage -timeout 60m ./infra/local/journeys
 
+.PHONY: bench-fulfil
+bench-fulfil: ## 200 mini-apps a second on the running stack, for 10 s (FULFIL_RATE)
+	go test -count=1 -run '^$$' -bench Fulfil -benchtime 1x -timeout 10m ./infra/bench
+
 .PHONY: cover
 cover: ## Where tests do not reach
 	go test -short -coverprofile=.build/cover.out ./shared/... && go tool cover -func=.build/cover.out | sort -k3 -n | head -40
