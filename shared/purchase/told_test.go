@@ -284,6 +284,25 @@ func TestAnEndThatMovesAfterGraceOrHoldIsARecovery(t *testing.T) {
 	}
 }
 
+// Whose end does not move was not paid for again, though the store takes back that it tried.
+func TestAnEndThatStaysIsNoRecovery(t *testing.T) {
+	t.Parallel()
+	s, c := newCounter(t)
+	ends := noon.AddDate(0, 1, 0)
+	c.offer("1", of(s.now(sold("1", premium))))
+	s.granted(ann, "1")
+	grace := eventOf("1", noon.Add(time.Minute), ends)
+	grace.Standing.Retrying, grace.Standing.GraceUntil = true, ends.AddDate(0, 0, 16)
+	s.hears(grace)
+	s.hears(eventOf("1", noon.Add(time.Hour), ends))
+	if got := s.events(ann); slices.Contains(got, event.PurchaseRecovered) || !slices.Contains(got, event.PurchaseGrace) {
+		t.Errorf("events: got %v, want grace and no recovery", got)
+	}
+	if got := s.source(ann, "1").State; got != entitlement.Active {
+		t.Errorf("got %s, want active", got)
+	}
+}
+
 // resumed are the events after the first of which the store said that it renews: its sale had
 // said an end, and not that.
 func resumed(then []event.Type) []event.Type {
