@@ -50,7 +50,7 @@ func (s *Store) Follow(ctx context.Context, l purchase.Line) (purchase.News, boo
 	}
 	ctx, cancel := context.WithTimeout(ctx, pollWithin+margin)
 	defer cancel()
-	news, err := s.Look(ctx, purchase.Proof{Store: Name, Evidence: l.Order})
+	news, err := s.look(ctx, purchase.Proof{Store: Name, Evidence: l.Order}, knownMissing)
 	again := poll(l.Since, s.config.Clock.Now())
 	switch {
 	case errors.Is(err, fault.NotFound):
@@ -98,12 +98,13 @@ func (s *Store) Hear(ctx context.Context, evidence string) (purchase.News, error
 	}
 	asking, cancel := context.WithTimeout(ctx, pollWithin+margin)
 	defer cancel()
-	found, err := s.Look(asking, purchase.Proof{Store: Name, Evidence: e.OrderID})
+	found, err := s.look(asking, purchase.Proof{Store: Name, Evidence: e.OrderID}, knownMissing)
 	switch {
 	case err == nil:
 		news.Again = found.Again
 		return agreed(news, found.Sales[0])
 	case errors.Is(err, fault.NotFound):
+		news.Again = s.config.Clock.Now().Add(pollDaily) // it may be shown tomorrow
 		return news, nil
 	case errors.Is(err, fault.Unavailable):
 		// Access ends where the webhook says so; of the money the next look tells.
@@ -146,6 +147,9 @@ func told(e Event, now time.Time) (purchase.News, error) {
 		}
 	case e.ExpiresAt.IsZero():
 		sale.Until = e.At.Add(purchase.ReviewWithin) // until the next word, and not for ever
+		if p := e.Previous; p != nil && p.ExpiresAt.After(sale.Until) {
+			sale.Until = p.ExpiresAt // nobody said that it ends sooner
+		}
 	}
 	return purchase.News{Sales: []purchase.Sale{sale}, Standing: stands}, nil
 }

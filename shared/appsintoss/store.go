@@ -38,6 +38,7 @@ const (
 	firstPause   = 350 * time.Millisecond
 	maxPause     = 2 * time.Second
 	maxMissing   = 6 // an order that was just made is not known at once
+	knownMissing = 3 // one that we know is not that young
 	maxTroubles  = 3 // the first and two more
 	defaultTry   = 5 * time.Second
 	warnOfExpiry = 30 * 24 * time.Hour
@@ -114,6 +115,11 @@ func (s *Store) OrderOf(p purchase.Proof) (string, bool) {
 // Sale.Line is the order itself: the store names no first order of a subscription.
 // PurchasedAt is zero where the store gave a time without a zone, as it does.
 func (s *Store) Look(ctx context.Context, p purchase.Proof) (purchase.News, error) {
+	return s.look(ctx, p, maxMissing)
+}
+
+// look is Look, that believes the store after so many answers that it does not know the order.
+func (s *Store) look(ctx context.Context, p purchase.Proof, mostMissing int) (purchase.News, error) {
 	orderID, ok := s.OrderOf(p)
 	if !ok {
 		return purchase.News{}, fault.New(fault.Malformed, "invalid_purchase", "orderId should be 1 to 100 of letters, digits, - and _.")
@@ -126,7 +132,7 @@ func (s *Store) Look(ctx context.Context, p purchase.Proof) (purchase.News, erro
 		// A deadline is on the machine's clock, whatever Clock says.
 		budget = min(budget, time.Until(deadline)-margin)
 	}
-	l := look{store: s, proof: p, orderID: orderID, budget: budget, pause: firstPause}
+	l := look{store: s, proof: p, orderID: orderID, budget: budget, pause: firstPause, mostMissing: mostMissing}
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
 	sale, err := l.ask(ctx)
@@ -147,7 +153,9 @@ type look struct {
 	proof   purchase.Proof
 	orderID string
 	budget  time.Duration // for everything
-	slept   time.Duration
+
+	mostMissing int
+	slept       time.Duration
 
 	requests int
 	pause    time.Duration // before an order in progress is asked about again
@@ -176,7 +184,7 @@ func (l *look) ask(ctx context.Context) (purchase.Sale, error) {
 			l.pause = min(l.pause*3/2, maxPause)
 		case missing:
 			l.missing++
-			if l.missing == maxMissing && l.pending == nil {
+			if l.missing == l.mostMissing && l.pending == nil {
 				return purchase.Sale{}, fault.New(fault.NotFound, "invalid_purchase", "The store does not know this order.")
 			}
 			wait = firstPause

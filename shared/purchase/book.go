@@ -107,9 +107,9 @@ func (b *Book) Claim(ctx context.Context, scope table.Scope, customerID string, 
 		news, err = b.trace(looking, scope, store, news)
 	}
 	cancel()
-	// What was granted to this customer stays granted while the store is out of reach, or
-	// does not know it any more.
-	if before != nil && (fault.Retryable(err) || errors.Is(err, fault.NotFound) || err == nil && news.Sales[0].State == Pending) {
+	// What was granted to this customer stays granted while the store is out of reach, or does
+	// not know it any more; and only a refund is a reason to take it back, not how it was asked for.
+	if before != nil && (err != nil || news.Sales[0].State == Pending) {
 		return *before, nil
 	}
 	if byOrder && errors.Is(err, fault.NotFound) {

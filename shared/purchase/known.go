@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"grantline/shared/catalog"
 	"grantline/shared/clock"
 	"grantline/shared/fault"
 	"grantline/shared/table"
@@ -16,6 +17,7 @@ import (
 const (
 	lookedJustNow   = 10 * time.Minute
 	lookAgainWithin = 4 * time.Second
+	shownLater      = 24 * time.Hour // when a store is asked again for what it does not show
 )
 
 // knownToNobody refuses an order that the store does not show to the user of a proof, though
@@ -51,7 +53,11 @@ func (b *Book) heardOf(ctx context.Context, scope table.Scope, id string) (News,
 	if err != nil || o.State != OrderUnclaimed || o.Replaced {
 		return News{}, false, err
 	}
-	return News{Sales: []Sale{{
+	// Events are of subscriptions alone; what is bought once the store shows.
+	if p, listed := b.Catalog.BySKU(o.Store, o.SKU); listed && p.Kind != catalog.Subscription {
+		return News{}, false, nil
+	}
+	return News{Again: b.Clock.Now().Add(shownLater), Sales: []Sale{{
 		Store: o.Store, Line: o.Line, Part: o.Part, Order: strings.TrimPrefix(o.ID, o.Store+"_"), SKU: o.SKU, State: Paid,
 		PurchasedAt: o.PurchasedAt, Until: o.Until, AsOf: o.AsOf, Quantity: o.Quantity, Test: o.Test, Family: o.Family,
 	}}}, true, nil
