@@ -112,6 +112,10 @@ kill-consumers: ## Kill consumers at random for 10 minutes under 500 due subscri
 	KILL_SECONDS=$${KILL_SECONDS:-600} KILL_SUBSCRIPTIONS=$${KILL_SUBSCRIPTIONS:-500} KILL_MILLISECONDS=$${KILL_MILLISECONDS:-300} \
 	  go test -count=1 -v -run TestWhoeverKillsConsumers -timeout 60m ./infra/local/journeys | grep -v '_test.go:[0-9]*: [a-z-]* *|'
 
+.PHONY: journeys
+journeys: ## The journeys in their long forms, each fault and each kill
+	GRANTLINE_LONG=1 go test -race -count=1 -timeout 90m ./infra/local/journeys
+
 .PHONY: race-claims
 race-claims: ## Two customers claim one purchase at once, 1,000 rounds on real tables (CLAIM_ROUNDS)
 	CGO_ENABLED=1 CLAIM_ROUNDS=$${CLAIM_ROUNDS:-1000} $(WITH_SERVICES) go test -race -count=1 -v -run TestOfTwoWhoClaim ./shared/purchase
