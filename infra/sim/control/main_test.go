@@ -30,7 +30,7 @@ func TestCommandMakesThingsHappen(t *testing.T) {
 		{"dodo.webhooks", `{"webhooks":[]}`, false},
 		{"dodo.approve email=nobody@example.com", "nobody has used", true},
 		{"apple.webhooks", `{"webhooks":[]}`, false},
-		{"appsintoss.webhooks", "no such control", true},
+		{"appsintoss.webhooks", `{"webhooks":[]}`, false},
 		{"", "toss.decline\n    Refuses the next count charges", false},
 		{"toss.decline code=NEVER_HEARD_OF", "not one that Toss documents", true},
 		{"toss.nothing", "no such control", true},
