@@ -17,7 +17,7 @@ import (
 type wrong struct {
 	name string
 	// absent says that Google answers to know no such purchase, by which a claim is refused
-	// and a notice is let go.
+	// and a notice is let go, at once or after an hour.
 	absent bool
 	script func(sim *simulated.Simulator, endpoint, id string) error
 }
