@@ -69,6 +69,37 @@ func TestAnUpgradeTakesThePlaceOfTheOldTokenInOneCommit(t *testing.T) {
 	}
 }
 
+// The old token may be asked about after the new one was, and written down before it.
+func TestWhatTheOldTokenSaysLastCountsNoMoreOnceANewOneTookItsPlace(t *testing.T) {
+	t.Parallel()
+	for _, ahead := range []time.Duration{0, time.Minute} { // the market's clock
+		k := newTokens(t)
+		k.sell("tok-old", ticket{items: []item{month(basic, "old", 1)}})
+		k.granted(ann, "tok-old")
+		k.later()
+		k.sell("tok-new", ticket{older: "tok-old", items: []item{month(basic, "new", 2)}, paidAt: k.clock.Now().Add(ahead)})
+		once := false
+		k.market.after = func(_, token string) error {
+			if token == "tok-new" && !once {
+				once = true
+				k.later()
+				k.market.change("tok-old", func(t *ticket) { t.state, t.items[0].renews = isReplaced, false })
+				k.heard("tok-old")
+			}
+			return nil
+		}
+		k.heard("tok-new")
+		if got := k.sources(ann)["basic"]; len(k.sources(ann)) != 1 || got.OrderID != "play_new" || !got.WillRenew || got.State != "active" {
+			t.Errorf("market ahead by %v: got %+v, want the new order's, which renews", ahead, got)
+		}
+		k.market.change("tok-new", func(t *ticket) { t.items[0].renews = false })
+		k.heard("tok-new")
+		if got := k.sources(ann)["basic"]; got.WillRenew {
+			t.Errorf("market ahead by %v: got %+v, want that it renews no more", ahead, got)
+		}
+	}
+}
+
 func TestTheSameProductBoughtWithANewTokenIsARenewal(t *testing.T) {
 	t.Parallel()
 	k := newTokens(t)

@@ -75,6 +75,9 @@ func (b *Book) decide(was state, news News, claimed bool, now time.Time) (decisi
 	if !over {
 		is.line = is.line.stand("", news.Standing)
 		for part, s := range news.Parts {
+			if news.Token != nil {
+				s.Token = news.Token.ID
+			}
 			is.line = is.line.stand(part, s)
 		}
 	}

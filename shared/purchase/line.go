@@ -167,8 +167,9 @@ func (r Record) first() Term {
 // standing is what the store last said of the term that counts: what it said before that
 // was bought is about something else.
 func (r Record) standing() (Standing, bool) {
-	s := r.Standing
-	return s, !s.AsOf.IsZero() && !r.first().From.After(s.AsOf)
+	s, t := r.Standing, r.first()
+	ofIt := s.Token != "" && s.Token == t.Token // whoever's clock is ahead
+	return s, !s.AsOf.IsZero() && (ofIt || !t.From.After(s.AsOf))
 }
 
 // until is the end of access as far as the store has said; zero is never.

@@ -67,7 +67,11 @@ func (n News) standing(part string) Standing {
 
 // stand takes over a part's standing, unless it is older than what is known.
 func (r Record) stand(part string, s Standing) Record {
-	if !s.newer(r.part(part).Standing) {
+	was := r.part(part).Standing
+	// What a token said whose place another took is over with it, whenever it was said.
+	by, held := r.held(was.Token)
+	passed := was.Token != "" && was.Token != s.Token && (by.Over || !held)
+	if !passed && !s.newer(was) {
 		return r
 	}
 	return r.put(part, func(p *Part) { p.Standing = s })

@@ -120,6 +120,8 @@ type Standing struct {
 	PriceIncrease string `json:"priceIncrease,omitempty"`
 	// ResumesAt is when a pause ends that the customer made, zero without one.
 	ResumesAt time.Time `json:"resumesAt,omitzero"`
+	// Token is the id of the one that it was said of, "" where there are none. Our book fills it in.
+	Token string `json:"token,omitempty"`
 }
 
 // Reason is why a line does not go on.
