@@ -45,13 +45,22 @@ type History struct {
 	Refunds   []Refund         `json:"refunds,omitempty"`   // the latest MostRefunds, oldest first
 	Overrides []Override       `json:"overrides,omitempty"` // the latest MostOverrides, oldest first; the last is in force
 	Lifted    bool             `json:"lifted,omitempty"`    // the last override was taken back
-	Measures  []Measure        `json:"measures,omitempty"`  // in force as last written, for those who read no policy
+	// ForgottenAt is when the latest refund that is counted but no longer kept was told.
+	ForgottenAt time.Time `json:"forgottenAt,omitzero"`
+	Measures    []Measure `json:"measures,omitempty"` // in force as last written, for those who read no policy
 }
 
 // What a history keeps at most.
 const (
-	MostRefunds   = 50
-	MostOverrides = 20
+	MostRefunds    = 50
+	MostOverrides  = 20
+	MostCurrencies = 16 // real customers have one or two
+)
+
+// How long the words of an override may be, in characters.
+const (
+	LongestReason = 1000
+	LongestBy     = 200
 )
 
 // Policy is from which score on which measure is in force; 0 is never.
