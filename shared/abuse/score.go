@@ -184,7 +184,7 @@ func spentBefore(refunds []weighed) Reason {
 	}
 	return Reason{
 		CodeSpent, points(all),
-		fmt.Sprintf("%s after what it granted had been spent, in part or all of it.", came(len(of), "refund")), orders(of),
+		fmt.Sprintf("%s after what had been bought was spent, in part or all of it.", came(of)), orders(of),
 	}
 }
 
@@ -199,7 +199,7 @@ func spentSoon(refunds []weighed) Reason {
 	}
 	return Reason{
 		CodeSoon, points(all),
-		fmt.Sprintf("%s within %d hours of the purchase, and it had been spent.", came(len(of), "refund"), soon/time.Hour), orders(of),
+		fmt.Sprintf("%s within %d hours of the purchase, of what was spent by then.", came(of), soon/time.Hour), orders(of),
 	}
 }
 
@@ -218,7 +218,7 @@ func run(refunds []weighed) Reason {
 			heaviest, of = w, in
 		}
 	}
-	return Reason{CodeBurst, points(heaviest), fmt.Sprintf("%s within %d days.", came(len(of), "refund"), burst/(24*time.Hour)), orders(of)}
+	return Reason{CodeBurst, points(heaviest), fmt.Sprintf("%s within %d days.", came(of), burst/(24*time.Hour)), orders(of)}
 }
 
 // share is the greatest share of what was paid in one currency that came back, each refund
@@ -243,7 +243,10 @@ func (h History) share(refunds []weighed, now time.Time) Reason {
 		returned = min(returned, million)
 		if counted := min(returned, all*million/whole/fewestRefunds); counted > most {
 			most = counted
-			best.Detail = fmt.Sprintf("Of what was paid in %s, %d %% came back, older refunds weighing less.", currency, (returned+5000)/10_000)
+			best.Detail = fmt.Sprintf("Of what was paid in %s, %d %% came back, older refunds weighing less.", currency, percent(returned))
+			if counted < returned {
+				best.Detail += fmt.Sprintf(" So few refunds count as %d %%.", percent(counted))
+			}
 			if h.Paid[currency] <= 0 {
 				best.Detail = fmt.Sprintf("Money in %s came back, and no sale in it is known.", currency)
 			}
@@ -274,6 +277,9 @@ func owed(debt map[string]int64) Reason {
 // points rounds thousandths of a point. A part that only grows does so rounded as well.
 func points(thousandths int64) int { return int((thousandths + whole/2) / whole) }
 
+// percent rounds millionths.
+func percent(millionths int64) int64 { return (millionths + million/200) / (million / 100) }
+
 // orders is what refunds are known by, the oldest first; one that was forgotten has no name left.
 func orders(refunds []weighed) []string {
 	var ids []string
@@ -285,9 +291,9 @@ func orders(refunds []weighed) []string {
 	return ids
 }
 
-func came(n int, what string) string {
-	if n == 1 {
-		return "1 " + what + " came"
+func came(refunds []weighed) string {
+	if len(refunds) == 1 {
+		return "1 refund came"
 	}
-	return fmt.Sprintf("%d %ss came", n, what)
+	return fmt.Sprintf("%d refunds came", len(refunds))
 }
