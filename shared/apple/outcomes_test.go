@@ -260,7 +260,7 @@ func outcomes() []outcome {
 			w.hear(w.notify("DID_CHANGE_RENEWAL_PREF.DOWNGRADE", id, nil))
 			w.change(id, apple.StatusActive, facts{"autoRenewProductId": monthlySKU})
 			return id
-		}, want: active},
+		}, want: with(active, told(event.EntitlementUpdated))},
 		{name: "DID_CHANGE_RENEWAL_PREF.UPGRADE", happen: upgrade, want: with(active, sku(yearlySKU), until(signedAt.Add(5*day).AddDate(1, 0, 0)), told(event.PurchaseChanged))},
 		{name: "DID_CHANGE_RENEWAL_PREF.UPGRADE", detail: "of a longer period", happen: shorter, want: with(active, until(signedAt.Add(5*day).AddDate(0, 1, 0)), told(event.PurchaseChanged))},
 		{name: "DID_CHANGE_RENEWAL_PREF.DOWNGRADE", happen: downgrade, want: with(active, next(basicSKU), told(event.PurchasePlanned))},

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -11,6 +12,7 @@ import (
 	"grantline/shared/fault"
 	"grantline/shared/purchase"
 	"grantline/shared/table"
+	"grantline/shared/wallet"
 )
 
 // What Apple is told about a refund that was asked for (App Store Server API, ConsumptionRequest).
@@ -107,8 +109,8 @@ func TestConsumptionRequestIsAnsweredOnceItCanBe(t *testing.T) {
 		c := w.customer("ann")
 		gems := c.Wallets()["gems"]
 		gems.Lots[0].Remaining = 25
-		c.SetWallet("gems", gems)
-		writes, err := c.Writes()
+		c.SetWallet("gems", gems, wallet.Entry{})
+		writes, err := c.Writes(time.Unix(0, 0))
 		if err != nil {
 			t.Fatal(err)
 		}

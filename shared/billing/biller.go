@@ -165,7 +165,7 @@ func (b *Biller) commit(ctx context.Context, scope table.Scope, was read, next S
 	}
 	writes := append(more, table.Put(item))
 	if c != nil {
-		of, err := c.Writes()
+		of, err := c.Writes(b.Clock.Now())
 		if err != nil {
 			return err
 		}
@@ -414,7 +414,7 @@ func (b *Biller) turnOver(ctx context.Context, scope table.Scope, was read, next
 // whoever sends it may be at it.
 func (b *Biller) turn(s Subscription, c *customer.Customer) ([]table.Write, error) {
 	c.Retry(s.ID, b.Clock.Now().Add(b.Lease))
-	return c.Writes()
+	return c.Writes(b.Clock.Now())
 }
 
 // put writes a charge over the item that it was read from and returns the item as it is

@@ -165,7 +165,7 @@ func (b *Biller) exchange(ctx context.Context, scope table.Scope, s read, card N
 		if err != nil {
 			return err
 		}
-		bound, err := c.Writes()
+		bound, err := c.Writes(b.Clock.Now())
 		if err != nil {
 			return err
 		}
@@ -276,7 +276,7 @@ func (b *Biller) uncard(ctx context.Context, scope table.Scope, s Subscription, 
 		}
 		writes := append(released, table.Removed(item))
 		if len(released) > 0 { // with the head, so that a sign-up under that key is one before or after
-			of, err := c.Writes()
+			of, err := c.Writes(b.Clock.Now())
 			if err != nil {
 				return err
 			}

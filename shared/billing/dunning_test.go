@@ -322,7 +322,7 @@ func (w *world) profile(email, name string) {
 	p := c.Profile
 	p.Email, p.Name = email, name
 	c.SetProfile(p)
-	writes, err := c.Writes()
+	writes, err := c.Writes(noon)
 	if err == nil {
 		err = w.tables.Commit(w.Context(), writes...)
 	}
@@ -340,7 +340,7 @@ func TestADeclineCannotEndWhatAnotherGives(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Set(entitlement.Source{Kind: "purchase", Provider: "apple", Ref: "line", Entitlement: "premium", State: entitlement.Active})
-	writes, err := c.Writes()
+	writes, err := c.Writes(noon)
 	if err == nil {
 		err = w.tables.Commit(t.Context(), writes...)
 	}

@@ -190,7 +190,7 @@ func (b *Biller) consequences(ctx context.Context, scope table.Scope, next chang
 	for _, e := range next.events {
 		c.Tell(e)
 	}
-	of, err := c.Writes()
+	of, err := c.Writes(b.Clock.Now())
 	return append(writes, of...), err
 }
 

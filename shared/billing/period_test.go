@@ -248,7 +248,7 @@ func TestNothingIsPutIntoTheDueIndexBehindTheClock(t *testing.T) {
 	entries := 0
 	w.tables.Fail = func(op memory.Op) (bool, error) {
 		for _, write := range op.Writes {
-			if write.Change == table.Remove || write.Item.Index == nil {
+			if write.Change == table.Remove || write.Item.Index == nil || write.Item.Key.Table != table.Subscriptions {
 				continue
 			}
 			entries++

@@ -90,7 +90,7 @@ func (b *Biller) withdraw(ctx context.Context, scope table.Scope, s read, refusa
 		if err != nil {
 			return err
 		}
-		writes, err := c.Writes()
+		writes, err := c.Writes(b.Clock.Now())
 		if err != nil {
 			return err
 		}

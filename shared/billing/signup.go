@@ -246,7 +246,7 @@ func (b *Biller) create(ctx context.Context, scope table.Scope, r SignUp, terms 
 		was = read{}
 	case err != nil:
 		return read{}, false, err
-	case was.Customer != c.Ref:
+	case !c.Is(was.Customer):
 		return read{}, false, fault.New(fault.Conflict, "subscription_exists", "Another subscription has this id.")
 	case was.Refusal != "": // it never came to be
 		if err := b.unused(ctx, scope, was.Subscription); err != nil {
@@ -358,7 +358,7 @@ func (b *Biller) bind(ctx context.Context, scope table.Scope, gateway, customerK
 	if err != nil {
 		return err
 	}
-	if owner != "" && owner != c.Ref {
+	if owner != "" && !c.Is(owner) {
 		return fault.New(fault.Conflict, "customer_key_taken", "This customerKey belongs to another customer.")
 	}
 	if owner == "" {

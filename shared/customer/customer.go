@@ -14,41 +14,13 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
+	"grantline/shared/abuse"
 	"grantline/shared/entitlement"
 	"grantline/shared/event"
-	"grantline/shared/fault"
 	"grantline/shared/table"
 	"grantline/shared/wallet"
 )
-
-// Profile is the personal side of a customer; it is kept nowhere else.
-type Profile struct {
-	ID     string `json:"id"` // the company's first id for the customer
-	Email  string `json:"email,omitempty"`
-	Phone  string `json:"phone,omitempty"`
-	Name   string `json:"name,omitempty"`
-	Locale string `json:"locale,omitempty"`
-}
-
-// Valid says whether the profile can be kept and be put into a charge.
-func (p Profile) Valid() error {
-	for name, f := range map[string]struct {
-		text string
-		most int
-	}{"email": {p.Email, 100}, "phone": {p.Phone, 32}, "name": {p.Name, 100}, "locale": {p.Locale, 35}} {
-		bad := func(r rune) bool { return !unicode.IsPrint(r) }
-		if len([]rune(f.text)) > f.most || !utf8.ValidString(f.text) || strings.ContainsFunc(f.text, bad) {
-			return fault.New(fault.Malformed, "invalid_request", "%s should be at most %d printable characters.", name, f.most)
-		}
-	}
-	if at := strings.LastIndexByte(p.Email, '@'); p.Email != "" && (at < 1 || at == len(p.Email)-1 || strings.ContainsAny(p.Email, " ,;<>")) {
-		return fault.New(fault.Malformed, "invalid_request", "email should be one address.")
-	}
-	return nil
-}
 
 type head struct {
 	Sequence int64                `json:"sequence"` // of the last event
@@ -63,6 +35,18 @@ type head struct {
 		Subscription string    `json:"subscription,omitempty"`
 		Until        time.Time `json:"until,omitzero"`
 	} `json:"retry,omitzero"`
+	// Into is our own id of whom this one was merged into: there is nothing else here then,
+	// but its events.
+	Into string `json:"into,omitempty"`
+	// Merged are our own ids of all who were merged into this one, and of its other ids.
+	Merged []string `json:"merged,omitempty"`
+	// Logged says that the events have all of the sources; those from before there was a log
+	// have not.
+	Logged bool `json:"logged,omitempty"`
+	// Relayed is the number of the last event that was handed on.
+	Relayed int64 `json:"relayed,omitempty"`
+	// Twice are the entitlements that two providers were last seen taking money for.
+	Twice []string `json:"twice,omitempty"`
 }
 
 // Customer is one customer as read, and what is to be written about it.
@@ -71,13 +55,20 @@ type Customer struct {
 	Profile Profile
 
 	scope    table.Scope
+	cause    *event.Cause // why whatever is told happens
 	head     head
+	was      []entitlement.Source // as the log has them
+	conduct  abuse.History
+	moved    []Movement            // what the next event has to say of wallets
 	items    map[string]table.Item // as read, by sort key
 	wallets  map[string]wallet.Wallet
-	touched  map[string]bool // wallets that changed
-	profiled bool            // the profile changed
-	headed   bool            // the head changed
-	events   []event.Event
+	unlogged map[string]wallet.Entry // what the ledger of a wallet begins with that has none yet
+	touched  map[string]bool         // wallets that changed
+	profiled bool                    // the profile changed
+	headed   bool                    // the head changed
+	judged   bool                    // the conduct changed
+	events   []Record
+	besides  []table.Write // of the customer's, in the same Commit
 	aliases  []alias
 }
 
@@ -86,92 +77,44 @@ type alias struct {
 	item        table.Item // as read, if it is there
 }
 
-// Directory finds customers.
-type Directory struct {
-	Tables   table.Tables
-	Identity Identity
-}
-
 const (
 	schema      = 1
 	headSort    = "#head"
 	profileSort = "#profile"
+	conductSort = "#conduct"
 	walletSort  = "#wallet#"
 	eventSort   = "event#"
 	aliasSort   = "alias"
 )
 
-// Named reads the customer whom the company calls id. One that does not exist yet is
-// returned all the same, empty; it comes to be with the first Writes.
-func (d Directory) Named(ctx context.Context, scope table.Scope, id string) (*Customer, error) {
-	if err := ValidID(id); err != nil {
-		return nil, err
-	}
-	ref, err := d.Identity.Ref(ctx, scope, id)
-	if err != nil {
-		return nil, err
-	}
-	c, err := Read(ctx, d.Tables, scope, ref)
-	if errors.Is(err, fault.NotFound) {
-		ids, err := d.Identity.StoreIDs(ctx, scope, id)
-		if err != nil {
-			return nil, err
+// take takes over one item of the customer's partition.
+func (c *Customer) take(item table.Item) error {
+	c.items[item.Key.Sort] = item
+	switch sort := item.Key.Sort; {
+	case sort == headSort:
+		return decode(item, &c.head)
+	case sort == profileSort:
+		return decode(item, &c.Profile)
+	case sort == conductSort:
+		return decode(item, &c.conduct)
+	case strings.HasPrefix(sort, walletSort):
+		var w kept
+		err := decode(item, &w)
+		currency := strings.TrimPrefix(sort, walletSort)
+		c.wallets[currency] = w.Wallet
+		if !w.Logged && err == nil {
+			c.unlogged[currency] = w.Carry()
 		}
-		c = &Customer{
-			Ref: ref, Profile: Profile{ID: id}, scope: scope, profiled: true, headed: true,
-			items: map[string]table.Item{}, wallets: map[string]wallet.Wallet{}, touched: map[string]bool{},
-			aliases: []alias{{kind: "apple", value: ids.AppAccountToken}, {kind: "play", value: ids.ObfuscatedAccountID}},
-		}
-		return c, d.reclaim(ctx, c)
-	}
-	return c, err
-}
-
-// reclaim finds which of a new customer's own names somebody else came with before it
-// was here. They are derived from its id, so it takes them back.
-func (d Directory) reclaim(ctx context.Context, c *Customer) error {
-	var keys []table.Key
-	for _, a := range c.aliases {
-		keys = append(keys, aliasKey(c.scope, a.kind, a.value))
-	}
-	taken, err := d.Tables.GetAll(ctx, keys)
-	if err != nil {
-		return fmt.Errorf("customer: aliases: %w", err)
-	}
-	for _, item := range taken {
-		c.aliases[slices.Index(keys, item.Key)].item = item
+		return err
 	}
 	return nil
 }
 
-// Read reads the customer with our own id. It returns fault.NotFound if there is none.
-func Read(ctx context.Context, tables table.Tables, scope table.Scope, ref string) (*Customer, error) {
-	page, err := tables.Query(ctx, table.Query{Table: table.Customers, Partition: scope.Key(ref), From: "#", To: "#~", Limit: 200})
-	if err != nil {
-		return nil, fmt.Errorf("customer: reading: %w", err)
-	}
-	c := &Customer{Ref: ref, scope: scope, items: map[string]table.Item{}, wallets: map[string]wallet.Wallet{}, touched: map[string]bool{}}
-	for _, item := range page.Items {
-		c.items[item.Key.Sort] = item
-		var err error
-		switch sort := item.Key.Sort; {
-		case sort == headSort:
-			err = decode(item, &c.head)
-		case sort == profileSort:
-			err = decode(item, &c.Profile)
-		case strings.HasPrefix(sort, walletSort):
-			var w wallet.Wallet
-			err = decode(item, &w)
-			c.wallets[strings.TrimPrefix(sort, walletSort)] = w
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	if _, ok := c.items[headSort]; !ok {
-		return nil, fault.New(fault.NotFound, "customer_not_found", "There is no such customer.")
-	}
-	return c, nil
+// kept is a wallet as it is stored.
+type kept struct {
+	wallet.Wallet
+	// Logged says that the ledger has all of it; one from before there was a ledger has not.
+	Logged bool `json:"logged,omitempty"`
 }
 
 func decode(item table.Item, into any) error {
@@ -266,14 +209,48 @@ func (c *Customer) CountTest(now time.Time) int {
 	return c.head.Tests.Count
 }
 
-// SetWallet replaces one currency's wallet.
-func (c *Customer) SetWallet(currency string, w wallet.Wallet) {
+// SetWallet replaces one currency's wallet by what an entry of its ledger made of it. The
+// next event that is told has the entry.
+func (c *Customer) SetWallet(currency string, w wallet.Wallet, e wallet.Entry) {
+	if carry, ok := c.unlogged[currency]; ok {
+		delete(c.unlogged, currency)
+		c.log(currency, carry)
+	}
 	c.wallets[currency], c.touched[currency] = w, true
+	c.log(currency, e)
+}
+
+func (c *Customer) log(currency string, e wallet.Entry) {
+	if e.Amount != 0 || e.Debt != 0 || len(e.Parts) > 0 {
+		c.moved = append(c.moved, Movement{currency, e})
+	}
+}
+
+// ExpireLots takes away what is left of a currency's lots whose time is over, and tells of it.
+func (c *Customer) ExpireLots(currency string, now time.Time) {
+	w, e, any := c.wallets[currency].Expire(now)
+	if !any {
+		return
+	}
+	c.SetWallet(currency, w, e)
+	balance := w.Balance(now)
+	c.Tell(event.Event{Type: event.WalletExpired, At: now, WalletCurrency: currency, Credited: e.Amount, Balance: &balance})
+}
+
+// Conduct is what is known of the customer's refunds and what a person said of them.
+func (c *Customer) Conduct() abuse.History { return c.conduct }
+
+// SetConduct replaces it.
+func (c *Customer) SetConduct(h abuse.History) { c.conduct, c.judged = h, true }
+
+// Is says whether our own id is the customer's, or that of one who was merged into it.
+func (c *Customer) Is(ref string) bool {
+	return ref == c.Ref || slices.Contains(c.head.Merged, ref)
 }
 
 // SetProfile replaces the profile, but for the company's first id.
 func (c *Customer) SetProfile(p Profile) {
-	p.ID = c.Profile.ID
+	p.ID, p.Others = c.Profile.ID, c.Profile.Others
 	c.Profile, c.profiled = p, true
 }
 
@@ -282,7 +259,11 @@ func (c *Customer) Tell(e event.Event) {
 	c.headed = true
 	c.head.Sequence++
 	e.Sequence = c.head.Sequence
-	c.events = append(c.events, e)
+	if e.Cause == nil {
+		e.Cause = c.cause
+	}
+	c.events = append(c.events, Record{Event: e, Changes: Changes{Wallet: c.moved}})
+	c.moved = nil
 }
 
 // Bind makes a store's or gateway's name for the customer point to it, unless it is
@@ -305,42 +286,21 @@ func (c *Customer) Unbind(ctx context.Context, tables table.Tables, kind, value 
 	return []table.Write{table.Removed(item)}, nil
 }
 
-// Bound finds our id of the customer whom a store or gateway knows by value, "" if
-// nobody is.
-func Bound(ctx context.Context, tables table.Tables, scope table.Scope, kind, value string) (string, error) {
-	_, ref, err := bound(ctx, tables, scope, kind, value)
-	return ref, err
-}
-
-func bound(ctx context.Context, tables table.Tables, scope table.Scope, kind, value string) (table.Item, string, error) {
-	item, err := tables.Get(ctx, aliasKey(scope, kind, value))
-	if errors.Is(err, fault.NotFound) {
-		return table.Item{}, "", nil
-	}
-	if err != nil {
-		return table.Item{}, "", fmt.Errorf("customer: alias: %w", err)
-	}
-	var to struct {
-		Customer string `json:"customer"`
-	}
-	err = decode(item, &to)
-	return item, to.Customer, err
-}
-
-func aliasKey(scope table.Scope, kind, value string) table.Key {
-	return table.Key{Table: table.Customers, Partition: scope.Key("alias", kind, value), Sort: aliasSort}
-}
-
-// Writes is what changed, each with the condition that nobody else changed it.
-func (c *Customer) Writes() ([]table.Write, error) {
+// Writes is what changed, each with the condition that nobody else changed it. What no event
+// was told of is told of by one more, at now.
+func (c *Customer) Writes(now time.Time) ([]table.Write, error) {
+	c.complete(now)
 	var writes []table.Write
 	var failed error
 	put := func(sort string, value any) {
-		data, err := json.Marshal(value)
+		data, err := marshal(value)
 		failed = errors.Join(failed, err)
-		item := c.items[sort] // its revision, if there is one
+		item := c.items[sort] // its revision and its entry, if there is one
 		item.Key = table.Key{Table: table.Customers, Partition: c.scope.Key(c.Ref), Sort: sort}
 		item.Schema, item.Data = schema, data
+		if sort == headSort {
+			item.Index = c.outbox(item.Index, now)
+		}
 		writes = append(writes, table.Put(item))
 	}
 	if c.headed {
@@ -352,38 +312,72 @@ func (c *Customer) Writes() ([]table.Write, error) {
 	if c.profiled {
 		put(profileSort, c.Profile)
 	}
+	if c.judged {
+		put(conductSort, c.conduct)
+	}
 	for _, currency := range slices.Sorted(maps.Keys(c.touched)) {
-		put(walletSort+currency, c.wallets[currency])
+		put(walletSort+currency, kept{c.wallets[currency], true})
 	}
 	for _, e := range c.events {
 		put(eventKey(e.Sequence), e)
 	}
 	for _, a := range c.aliases {
-		data, err := json.Marshal(map[string]string{"customer": c.Ref})
+		data, err := marshal(map[string]string{"customer": c.Ref})
 		failed = errors.Join(failed, err)
 		item := a.item
 		item.Key, item.Schema, item.Data = aliasKey(c.scope, a.kind, a.value), schema, data
 		writes = append(writes, table.Put(item))
 	}
-	return writes, failed
+	return append(writes, c.besides...), failed
 }
 
-func eventKey(sequence int64) string { return fmt.Sprintf("%s%012d", eventSort, sequence) }
-
-// Events reads up to limit events after a number, in order.
-func Events(ctx context.Context, tables table.Tables, scope table.Scope, ref string, after int64, limit int) ([]event.Event, error) {
-	page, err := tables.Query(ctx, table.Query{
-		Table: table.Customers, Partition: scope.Key(ref), Limit: limit,
-		From: eventKey(after + 1), To: eventSort + "~",
-	})
-	if err != nil {
-		return nil, fmt.Errorf("customer: events: %w", err)
-	}
-	events := make([]event.Event, len(page.Items))
-	for i, item := range page.Items {
-		if err := decode(item, &events[i]); err != nil {
-			return nil, err
+// complete gives the last event what changed of the sources and wallets since they were read,
+// and tells of what follows from that.
+func (c *Customer) complete(now time.Time) {
+	if changed := changesOf(c.was, c.head.Sources); len(changed.Sources)+len(changed.Gone) > 0 {
+		c.headed, c.head.Logged = true, true
+		twice := entitlement.PaidTwice(c.head.Sources, now)
+		for _, t := range twice {
+			if !slices.Contains(c.head.Twice, t.Entitlement) {
+				e := event.Event{
+					Type: event.EntitlementPaidTwice, At: now, Entitlement: t.Entitlement,
+					OrderID: t.Latest.OrderID, OtherOrderID: t.Other.OrderID, Test: t.Latest.Test,
+				}
+				if t.Latest.Kind == entitlement.KindPurchase {
+					e.Store, e.ProductID = t.Latest.Provider, t.Latest.ProductID
+				} else {
+					e.SubscriptionID, e.PlanID = t.Latest.Ref, t.Latest.ProductID
+				}
+				c.Tell(e)
+			}
 		}
+		c.head.Twice = nil
+		for _, t := range twice {
+			c.head.Twice = append(c.head.Twice, t.Entitlement)
+		}
+		if len(c.events) == 0 {
+			c.Tell(event.Event{Type: event.EntitlementUpdated, At: now, Entitlement: changed.entitlement(), OrderID: changed.order()})
+		}
+		last := &c.events[len(c.events)-1]
+		last.Changes.Sources, last.Changes.Gone = changed.Sources, changed.Gone
+		c.was = slices.Clone(c.head.Sources)
 	}
-	return events, nil
+	if len(c.moved) == 0 {
+		return
+	}
+	if len(c.events) == 0 {
+		c.Tell(event.Event{Type: event.EntitlementUpdated, At: now})
+		return
+	}
+	last := &c.events[len(c.events)-1]
+	last.Changes.Wallet = append(last.Changes.Wallet, c.moved...)
+	c.moved = nil
+}
+
+func marshal(value any) ([]byte, error) {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return nil, fmt.Errorf("customer: bug: %w", err)
+	}
+	return data, nil
 }

@@ -39,7 +39,7 @@ func named(t *testing.T, d customer.Directory, id string) *customer.Customer {
 
 func save(t *testing.T, d customer.Directory, c *customer.Customer) error {
 	t.Helper()
-	writes, err := c.Writes()
+	writes, err := c.Writes(time.Unix(0, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,8 @@ func TestACustomerComesToBeWithTheFirstWrite(t *testing.T) {
 	}
 	c.Tell(event.Event{Type: event.PurchaseGranted})
 	c.Set(entitlement.Source{Kind: "purchase", Provider: "apple", Ref: "1", Entitlement: "x", State: entitlement.Active})
-	c.SetWallet("gems", wallet.Wallet{}.Credit(wallet.Lot{OrderID: "o", Granted: 5}))
+	w, e := wallet.Wallet{}.Credit(wallet.Lot{OrderID: "o", Granted: 5})
+	c.SetWallet("gems", w, e)
 	if err := save(t, d, c); err != nil {
 		t.Fatal(err)
 	}

@@ -355,7 +355,7 @@ func nonsenseIsRefused(t *testing.T, b *bench) {
 	good := table.Query{Table: table.Customers, Partition: "p", Limit: 1}
 	for what, change := range map[string]func(*table.Query){
 		"a table without sort key": func(q *table.Query) { q.Table = table.Orders },
-		"a missing index":          func(q *table.Query) { q.Indexed = true },
+		"a missing index":          func(q *table.Query) { q.Table, q.Indexed = table.Notices, true },
 		"an unknown table":         func(q *table.Query) { q.Table = "charges" },
 		"no partition":             func(q *table.Query) { q.Partition = "" },
 		"limit 0":                  func(q *table.Query) { q.Limit = 0 },

@@ -6,6 +6,7 @@ package entitlement
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -126,4 +127,39 @@ func later(a, b Source) int {
 
 func rank(s State) int {
 	return slices.Index([]State{Active, Grace, OnHold, Ended, Expired}, s)
+}
+
+// Doubled are two sources that take money for the same entitlement.
+type Doubled struct {
+	Entitlement   string
+	Latest, Other Source // the one that was paid further, and the nearest to it
+}
+
+// PaidTwice finds entitlements that two agreements with different providers, or two
+// different ones with the same, both give at now and both will renew: somebody pays twice.
+// What is shared by a family is paid by another, and a test is paid by nobody.
+func PaidTwice(sources []Source, now time.Time) []Doubled {
+	var twice []Doubled
+	for _, e := range Of(sources, now) {
+		var paid []Source
+		for _, s := range e.Sources {
+			again := slices.ContainsFunc(paid, func(o Source) bool {
+				return o.Kind == s.Kind && o.Provider == s.Provider && agreement(o) == agreement(s)
+			})
+			counts := len(paid) == 0 || paid[0].Test == s.Test
+			if s.Gives(now) && s.WillRenew && !s.Family && !again && counts {
+				paid = append(paid, s)
+			}
+		}
+		if len(paid) > 1 {
+			twice = append(twice, Doubled{e.ID, paid[0], paid[1]})
+		}
+	}
+	return twice
+}
+
+// agreement is what is renewed as a whole: parts of one purchase are one.
+func agreement(s Source) string {
+	whole, _, _ := strings.Cut(s.Ref, "/")
+	return whole
 }

@@ -3,7 +3,10 @@
 // has missed nothing before it.
 package event
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Type says what happened.
 type Type string
@@ -41,6 +44,30 @@ const (
 	ChargeDeclined        Type = "charge.declined"
 	ChargeRefunded        Type = "charge.refunded"  // amount was given back
 	DunningReminder       Type = "dunning.reminder" // an attempt will be made at nextAttemptAt
+
+	EntitlementGranted Type = "entitlement.granted" // by the company's own word, until expiresAt
+	EntitlementRevoked Type = "entitlement.revoked" // that word taken back
+	EntitlementUpdated Type = "entitlement.updated" // what a source gives changed, and nothing else was told of it
+	// EntitlementPaidTwice says that two providers take money for the same entitlement;
+	// orderId is the one that came last, otherOrderId the other.
+	EntitlementPaidTwice Type = "entitlement.paid_twice"
+
+	WalletCredited      Type = "wallet.credited"       // by the company's own word
+	WalletSpent         Type = "wallet.spent"          // under reference
+	WalletSpendRefunded Type = "wallet.spend_refunded" // the spend otherReference, under reference
+	WalletExpired       Type = "wallet.expired"        // what was left of lots whose time is over
+
+	PurchaseTransferred Type = "purchase.transferred" // to another customer, or from one: see toOther
+	PurchaseShared      Type = "purchase.shared"      // likewise, and both have it
+	GiftSent            Type = "gift.sent"            // bought for another customer, who was granted it
+	GiftReturned        Type = "gift.returned"        // its money was given back, and it was taken back
+
+	CustomerAliased    Type = "customer.aliased"    // another id of the company's names this customer as well
+	CustomerMerged     Type = "customer.merged"     // with another customer: see toOther
+	CustomerErased     Type = "customer.erased"     // nothing is left that says who it was
+	CustomerFlagged    Type = "customer.flagged"    // score and measures followed from what was refunded
+	CustomerCleared    Type = "customer.cleared"    // no measure is in force any more
+	CustomerOverridden Type = "customer.overridden" // a person decided, for reason
 )
 
 // Event is one thing that happened to a customer. It holds nothing personal.
@@ -66,4 +93,51 @@ type Event struct {
 	DeclineCode    string     `json:"declineCode,omitzero"`
 	NextAttemptAt  *time.Time `json:"nextAttemptAt,omitzero"`
 	Test           bool       `json:"test,omitzero"` // no money moved
+
+	Reference      string   `json:"reference,omitzero"`      // the company's name of what it did
+	OtherReference string   `json:"otherReference,omitzero"` // what that undoes
+	OtherOrderID   string   `json:"otherOrderId,omitzero"`
+	Score          *int     `json:"score,omitzero"` // of abuse, 0 to 100
+	Measures       []string `json:"measures,omitzero"`
+	// Other is our own id of another customer, which never leaves: answers have the
+	// company's id in its place, as otherCustomerId. ToOther says that it went to that one.
+	Other   string `json:"other,omitzero"`
+	ToOther bool   `json:"toOther,omitzero"`
+	// Cause is what made it happen; nil in events from before that was kept.
+	Cause *Cause `json:"cause,omitzero"`
+}
+
+// Kinds of a cause.
+const (
+	ByClaim    = "claim"    // somebody came with a proof
+	ByNotice   = "notice"   // a store or gateway told us
+	ByReview   = "review"   // we asked a store or gateway of ourselves
+	BySchedule = "schedule" // it was time
+	ByRequest  = "request"  // the customer, or the company's server, asked for it
+	ByOperator = "operator" // a person of the company's
+)
+
+// Cause is why something happened, as far as it is known. It holds nothing personal.
+type Cause struct {
+	Kind     string `json:"kind"`
+	Provider string `json:"provider,omitzero"` // whose notice, or who was asked
+	ID       string `json:"id,omitzero"`       // of the notice, or of the request
+	Actor    string `json:"actor,omitzero"`    // of a request: customer, app, or the key's name, "key_" and eight digits of its hash
+	Reason   string `json:"reason,omitzero"`   // a person's words
+}
+
+type causeKey struct{}
+
+// Because has whatever happens under the context be told with that cause, unless a cause
+// within is nearer.
+func Because(ctx context.Context, c Cause) context.Context {
+	return context.WithValue(ctx, causeKey{}, c)
+}
+
+// CauseOf is the cause of what happens under a context, nil if nobody said.
+func CauseOf(ctx context.Context) *Cause {
+	if c, ok := ctx.Value(causeKey{}).(Cause); ok {
+		return &c
+	}
+	return nil
 }

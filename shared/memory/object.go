@@ -31,7 +31,7 @@ const (
 var reserved = []string{"pk", "sk", "revision", "schema", "token", "indexPartition", "indexSort", "hint", "sealed", "expires"}
 
 // indexed are the tables that have an index.
-var indexed = []table.Table{table.Orders, table.Purchases, table.Subscriptions}
+var indexed = []table.Table{table.Orders, table.Purchases, table.Customers, table.Subscriptions, table.Endpoints}
 
 // object is the tripwire: what it is called for can only be asked by a bug.
 func object(format string, args ...any) {

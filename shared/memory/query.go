@@ -80,12 +80,13 @@ func (t *Tables) page(q table.Query) (table.Page, error) {
 type cursor struct {
 	Sort      string `json:"s"`
 	Partition string `json:"k,omitempty"` // the item's own partition key, in an index
+	Own       string `json:"o,omitempty"` // and its own sort key, if its table has them
 }
 
 func cursorAt(q table.Query, p place) string {
 	c := cursor{Sort: p.sort}
 	if q.Indexed {
-		c.Partition = p.key.Partition
+		c.Partition, c.Own = p.key.Partition, p.key.Sort
 	}
 	text, err := json.Marshal(c)
 	if err != nil {
@@ -103,11 +104,11 @@ func parseCursor(q table.Query) (place, error) {
 		err = json.Unmarshal(text, &c)
 	}
 	outside := c.Sort == "" || c.Sort < q.From || q.To != "" && c.Sort > q.To
-	if err != nil || outside || q.Indexed != (c.Partition != "") {
+	if err != nil || outside || q.Indexed != (c.Partition != "") || (q.Indexed && q.Table.Sorted()) != (c.Own != "") {
 		return place{}, fault.New(fault.Malformed, "cursor_malformed", "The cursor is not one that this list gave out.")
 	}
 	if q.Indexed {
-		return place{c.Sort, table.Key{Table: q.Table, Partition: c.Partition}}, nil
+		return place{c.Sort, table.Key{Table: q.Table, Partition: c.Partition, Sort: c.Own}}, nil
 	}
 	return place{c.Sort, table.Key{Table: q.Table, Partition: q.Partition, Sort: c.Sort}}, nil
 }

@@ -55,7 +55,7 @@ func TestACustomersOwnTokenIsItsOwnWhoeverIsKeptUnderIt(t *testing.T) {
 	s := newShop(t)
 	thief := s.customer(ann)
 	thief.Bind("apple", s.tokenOf(ben))
-	writes, err := thief.Writes()
+	writes, err := thief.Writes(noon)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,8 +125,8 @@ func TestRefundsInLoopsMakeNoGems(t *testing.T) {
 	f.offer("1", purchase.News{Sales: []purchase.Sale{sale}})
 	s.granted(ann, "1")
 	c := s.customer(ann) // who spent 60
-	c.SetWallet("gems", wallet.Wallet{Lots: []wallet.Lot{{OrderID: "apple_1", Kind: wallet.Paid, Granted: 100, Remaining: 40}}})
-	writes, err := c.Writes()
+	c.SetWallet("gems", wallet.Wallet{Lots: []wallet.Lot{{OrderID: "apple_1", Kind: wallet.Paid, Granted: 100, Remaining: 40}}}, wallet.Entry{})
+	writes, err := c.Writes(noon)
 	if err != nil {
 		t.Fatal(err)
 	}

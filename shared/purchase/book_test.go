@@ -367,8 +367,8 @@ func TestNoLessThanNothingIsReportedSpent(t *testing.T) {
 	f.offer("proof", of(sold("1", gems)))
 	s.granted(ann, "proof")
 	c := s.customer(ann)
-	c.SetWallet("gems", wallet.Wallet{Lots: []wallet.Lot{{OrderID: "apple_1", Kind: wallet.Paid, Granted: 200, Remaining: 150}}})
-	writes, err := c.Writes()
+	c.SetWallet("gems", wallet.Wallet{Lots: []wallet.Lot{{OrderID: "apple_1", Kind: wallet.Paid, Granted: 200, Remaining: 150}}}, wallet.Entry{})
+	writes, err := c.Writes(noon)
 	if err == nil {
 		err = s.tables.Commit(t.Context(), writes...)
 	}

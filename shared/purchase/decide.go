@@ -335,20 +335,21 @@ func (is *decision) move(e *entry, now time.Time) int64 {
 		return 0
 	}
 	lot := wallet.Lot{OrderID: o.ID, Kind: wallet.Paid, Granted: o.Credited, Test: o.Test}
-	w, moved := is.customer.Wallets()[o.Currency], int64(0)
-	if e.was.Customer == "" {
-		w, moved = w.Credit(lot), o.Credited
-	}
-	if back := o.back() - o.TakenBack; back > 0 {
-		w, moved = w.TakeBack(o.ID, back), moved-back
-	} else if back < 0 {
-		w, moved = w.GiveBack(lot, -back), moved-back
-	}
-	o.TakenBack = o.back()
-	if moved != 0 || e.was.Customer == "" {
-		is.customer.SetWallet(o.Currency, w)
+	moved := int64(0)
+	change := func(w wallet.Wallet, entry wallet.Entry) {
+		is.customer.SetWallet(o.Currency, w, entry)
+		moved += entry.Amount
 		is.told = true
 	}
+	if e.was.Customer == "" {
+		change(is.customer.Wallets()[o.Currency].Credit(lot))
+	}
+	if back := o.back() - o.TakenBack; back > 0 {
+		change(is.customer.Wallets()[o.Currency].TakeBack(o.ID, back))
+	} else if back < 0 {
+		change(is.customer.Wallets()[o.Currency].GiveBack(lot, -back))
+	}
+	o.TakenBack = o.back()
 	return moved
 }
 

@@ -82,7 +82,7 @@ func (b *Book) known(ctx context.Context, scope table.Scope, customerID, orderID
 	if err != nil {
 		return Claimed{}, false, err
 	}
-	if order.Customer != c.Ref {
+	if !c.Is(order.Customer) {
 		return Claimed{}, false, ownedByAnother()
 	}
 	return Claimed{Order: order, Customer: c}, order.State == OrderGranted && !order.Replaced && !asOf.After(order.AsOf), nil

@@ -115,8 +115,8 @@ func TestAStoreThatAsksIsToldWhatBecameOfASale(t *testing.T) {
 	}
 	holding := func(s *shop, lots ...wallet.Lot) {
 		c := s.customer(ann)
-		c.SetWallet("gems", wallet.Wallet{Lots: lots})
-		writes, err := c.Writes()
+		c.SetWallet("gems", wallet.Wallet{Lots: lots}, wallet.Entry{})
+		writes, err := c.Writes(noon)
 		if err == nil {
 			err = s.tables.Commit(s.Context(), writes...)
 		}

@@ -158,7 +158,7 @@ func TestALifeIsToldOfInItsEvents(t *testing.T) {
 			{at(0), purchase.Standing{AsOf: at(0)}, nil, []event.Type{event.PurchaseEnding}},
 			{at(0), purchase.Standing{AsOf: at(0).Add(1), WillRenew: true, Next: yearly}, nil, []event.Type{event.PurchaseResumed, event.PurchasePlanned}},
 			{at(0), purchase.Standing{AsOf: at(0).Add(2), WillRenew: true, Next: pro}, nil, []event.Type{event.PurchasePlanned}},
-			{at(0), purchase.Standing{AsOf: at(0).Add(3), WillRenew: true}, nil, nil},
+			{at(0), purchase.Standing{AsOf: at(0).Add(3), WillRenew: true}, nil, []event.Type{event.EntitlementUpdated}},
 			{at(1), purchase.Standing{AsOf: at(1), WillRenew: true}, []purchase.Sale{month(1)}, []event.Type{event.PurchaseRenewed}},
 			{at(1), purchase.Standing{}, []purchase.Sale{extended}, []event.Type{event.PurchaseExtended}},
 			{at(2), purchase.Standing{}, []purchase.Sale{month(2), month(1)}, []event.Type{event.PurchaseRenewed}},

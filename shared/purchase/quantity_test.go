@@ -78,8 +78,8 @@ func TestWhatIsGivenBackOfASpentQuantityIsADebt(t *testing.T) {
 	k.sell("tok-1", five())
 	k.granted(ann, "tok-1")
 	c := k.customer(ann)
-	c.SetWallet("gems", wallet.Wallet{Lots: []wallet.Lot{{OrderID: "play_o1", Kind: wallet.Paid, Granted: 500, Remaining: 120}}})
-	writes, err := c.Writes()
+	c.SetWallet("gems", wallet.Wallet{Lots: []wallet.Lot{{OrderID: "play_o1", Kind: wallet.Paid, Granted: 500, Remaining: 120}}}, wallet.Entry{})
+	writes, err := c.Writes(noon)
 	if err == nil {
 		err = k.tables.Commit(t.Context(), writes...)
 	}

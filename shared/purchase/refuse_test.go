@@ -123,8 +123,8 @@ func TestARefundOfWhatWasSpentIsADebtThatLaterPurchasesPay(t *testing.T) {
 	s.store.put("proof", sold("1", gems))
 	s.granted(ann, "proof")
 	c := s.customer(ann)
-	c.SetWallet("gems", wallet.Wallet{Lots: []wallet.Lot{{OrderID: "apple_1", Kind: wallet.Paid, Granted: 100, Remaining: 30}}})
-	writes, err := c.Writes()
+	c.SetWallet("gems", wallet.Wallet{Lots: []wallet.Lot{{OrderID: "apple_1", Kind: wallet.Paid, Granted: 100, Remaining: 30}}}, wallet.Entry{})
+	writes, err := c.Writes(noon)
 	if err == nil {
 		err = s.tables.Commit(t.Context(), writes...)
 	}

@@ -11,6 +11,7 @@ import (
 	"grantline/shared/memory"
 	"grantline/shared/purchase"
 	"grantline/shared/table"
+	"grantline/shared/wallet"
 )
 
 // deed is something that happens to the book, and what was there before.
@@ -24,8 +25,8 @@ func deeds() map[string]deed {
 		c := s.customer(ann)
 		w := c.Wallets()["gems"]
 		w.Lots[0].Remaining = left
-		c.SetWallet("gems", w)
-		writes, err := c.Writes()
+		c.SetWallet("gems", w, wallet.Entry{})
+		writes, err := c.Writes(noon)
 		if err == nil {
 			err = s.tables.Commit(s.Context(), writes...)
 		}

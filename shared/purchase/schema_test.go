@@ -42,9 +42,9 @@ func keptAsOne(s *shop, f *followed) {
 			State: state, Until: noon.AddDate(0, 1, 0), WillRenew: state == entitlement.Active,
 		})
 	}
-	c.SetWallet("gems", wallet.Wallet{Lots: []wallet.Lot{{OrderID: "apple_gems", Kind: wallet.Paid, Granted: 100, Remaining: 100}}})
+	c.SetWallet("gems", wallet.Wallet{Lots: []wallet.Lot{{OrderID: "apple_gems", Kind: wallet.Paid, Granted: 100, Remaining: 100}}}, wallet.Entry{})
 	c.Tell(event.Event{Type: event.PurchaseGranted, At: noon, OrderID: "apple_runs"})
-	writes, err := c.Writes()
+	writes, err := c.Writes(noon)
 	if err == nil {
 		err = s.tables.Commit(s.Context(), append(writes,
 			line("runs", "active", month+asOf+`,"willRenew":true`), order("runs", "granted", month),

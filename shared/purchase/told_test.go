@@ -319,14 +319,14 @@ func TestTheFirstWordOnRenewalsIsNoResumption(t *testing.T) {
 	s.granted(ann, "1")
 	ends := noon.AddDate(0, 1, 0)
 	s.hears(eventOf("1", noon.Add(time.Minute), ends))
-	if got, want := s.events(ann), []event.Type{event.PurchaseGranted}; !slices.Equal(got, want) {
+	if got, want := s.events(ann), []event.Type{event.PurchaseGranted, event.EntitlementUpdated}; !slices.Equal(got, want) {
 		t.Errorf("after the first: got %v, want %v", got, want)
 	}
 	off := eventOf("1", noon.Add(2*time.Minute), ends)
 	off.Standing.WillRenew, off.Sales[0].WillRenew = false, false
 	s.hears(off)
 	s.hears(eventOf("1", noon.Add(3*time.Minute), ends))
-	if got, want := s.events(ann), []event.Type{event.PurchaseGranted, event.PurchaseEnding, event.PurchaseResumed}; !slices.Equal(got, want) {
+	if got, want := s.events(ann), []event.Type{event.PurchaseGranted, event.EntitlementUpdated, event.PurchaseEnding, event.PurchaseResumed}; !slices.Equal(got, want) {
 		t.Errorf("after a change of mind and back: got %v, want %v", got, want)
 	}
 	if got := s.source(ann, "1").State; got != entitlement.Active {

@@ -25,10 +25,11 @@ const (
 	Customers     Table = "customers"
 	Subscriptions Table = "subscriptions"
 	Notices       Table = "notices"
+	Endpoints     Table = "endpoints"
 )
 
 // Names lists every table.
-var Names = []Table{Orders, Purchases, Customers, Subscriptions, Notices}
+var Names = []Table{Orders, Purchases, Customers, Subscriptions, Notices, Endpoints}
 
 // Sorted reports whether the table's items have a sort key.
 func (t Table) Sorted() bool { return t == Customers }
@@ -84,8 +85,9 @@ type Item struct {
 // Expired says whether the item should be passed over at that instant.
 func (i Item) Expired(now time.Time) bool { return !i.Expires.IsZero() && !now.Before(i.Expires) }
 
-// Index is an item's entry in its table's one sparse index: "due" of Subscriptions,
-// "check" of Purchases and "subscription" of Orders. It is read eventually consistent.
+// Index is an item's entry in its table's one sparse index: "due" of Subscriptions and of
+// Endpoints, "check" of Purchases, "subscription" of Orders and "outbox" of Customers. It is
+// read eventually consistent.
 type Index struct {
 	Partition string
 	Sort      string

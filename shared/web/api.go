@@ -104,7 +104,7 @@ func (a *API) getCustomer(w http.ResponseWriter, r *http.Request, caller Caller,
 
 // write stores a customer; one that another request stored first is as good.
 func (a *API) write(ctx context.Context, c *customer.Customer) error {
-	writes, err := c.Writes()
+	writes, err := c.Writes(a.Clock.Now())
 	if err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func (a *API) putCustomer(w http.ResponseWriter, r *http.Request, caller Caller,
 			return err
 		}
 		c.SetProfile(p)
-		writes, err := c.Writes()
+		writes, err := c.Writes(a.Clock.Now())
 		if err != nil {
 			return err
 		}

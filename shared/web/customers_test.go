@@ -124,7 +124,7 @@ func TestEventsComeInPagesWithoutGaps(t *testing.T) {
 	for n := range all {
 		c.Tell(event.Event{Type: event.PurchaseGranted, At: start, OrderID: fmt.Sprint("apple_", n+1)})
 		if n%50 == 49 {
-			writes, err := c.Writes()
+			writes, err := c.Writes(start)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -106,12 +106,13 @@ func (t *Tables) Query(ctx context.Context, q table.Query) (table.Page, error) {
 type cursor struct {
 	Sort      string `json:"s"`           // the sort key, or that in the index
 	Partition string `json:"k,omitempty"` // the item's own partition key, in an index
+	Own       string `json:"o,omitempty"` // and its own sort key, if its table has them
 }
 
 func cursorAt(q table.Query, all map[string]types.AttributeValue) string {
 	c := cursor{Sort: textOf(all[attrSort])}
 	if q.Indexed {
-		c = cursor{Sort: textOf(all[attrIndexSort]), Partition: textOf(all[attrPartition])}
+		c = cursor{Sort: textOf(all[attrIndexSort]), Partition: textOf(all[attrPartition]), Own: textOf(all[attrSort])}
 	}
 	plain, err := json.Marshal(c)
 	if err != nil {
@@ -132,15 +133,19 @@ func startKey(q table.Query) (map[string]types.AttributeValue, error) {
 		err = json.Unmarshal(plain, &c)
 	}
 	outside := c.Sort == "" || c.Sort < q.From || q.To != "" && c.Sort > q.To
-	if err != nil || outside || q.Indexed != (c.Partition != "") {
+	if err != nil || outside || q.Indexed != (c.Partition != "") || (q.Indexed && q.Table.Sorted()) != (c.Own != "") {
 		return nil, fault.New(fault.Malformed, "cursor_malformed", "The cursor is not one that this list gave out.")
 	}
 	if q.Indexed {
-		return map[string]types.AttributeValue{
+		key := map[string]types.AttributeValue{
 			attrPartition:      text(c.Partition),
 			attrIndexPartition: text(q.Partition),
 			attrIndexSort:      text(c.Sort),
-		}, nil
+		}
+		if c.Own != "" {
+			key[attrSort] = text(c.Own)
+		}
+		return key, nil
 	}
 	return map[string]types.AttributeValue{attrPartition: text(q.Partition), attrSort: text(c.Sort)}, nil
 }

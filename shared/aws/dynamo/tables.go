@@ -23,7 +23,9 @@ import (
 var Indexes = map[table.Table]string{
 	table.Orders:        "subscription",
 	table.Purchases:     "check",
+	table.Customers:     "outbox",
 	table.Subscriptions: "due",
+	table.Endpoints:     "due",
 }
 
 // Tables implements table.Tables. It is safe for use by many goroutines.
