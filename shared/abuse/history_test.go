@@ -215,6 +215,7 @@ func TestAPersonsWordStandsAboveTheScore(t *testing.T) {
 	if got, want := forgiven.Assess(policy, nil, now).Score, bad.Assess(policy, nil, now).Score; got != want {
 		t.Errorf("forgiven: got score %d, want it to be told all the same, %d", got, want)
 	}
+	same(t, "lifting what nobody said", bad.Lift(), bad)
 	same(t, "a lifted word is kept", forgiven.Lift().Overrides, forgiven.Overrides)
 	again, err := forgiven.Lift().Override(abuse.Override{Measures: []abuse.Measure{abuse.Note}, Reason: "watched", By: "kim", At: now})
 	if err != nil {
@@ -298,7 +299,9 @@ func TestNoHistorySharesWhatAnotherHolds(t *testing.T) {
 		same(t, name, text(t, h), before)
 	}
 	a := h.Assess(nil, nil, now)
-	a.Override.Measures[0], a.Measures[0], a.Override.Reason = "spoilt", "spoilt", "spoilt"
+	a.Override.Measures[0], a.Override.Reason = "spoilt", "spoilt"
+	same(t, "the measures beside the override", a.Measures, []abuse.Measure{abuse.Note})
+	a.Measures[0] = "spoilt"
 	same(t, "assessed", text(t, h), before)
 }
 
@@ -348,7 +351,7 @@ func TestCurrenciesAreBounded(t *testing.T) {
 		r := unspent(n, 1)
 		r.Currency = fmt.Sprintf("X%02d", n)
 		h = h.Granted(1000, r.Currency).Refunded(r)
-		r.Currency = fmt.Sprintf("Y%02d", n)
+		r.OrderID, r.Currency = "other_"+r.OrderID, fmt.Sprintf("Y%02d", n)
 		o = o.Granted(1000, r.Currency).Refunded(r)
 	}
 	for name, h := range map[string]abuse.History{"one": h, "joined": h.Join(o), "joined the other way": o.Join(h)} {

@@ -219,6 +219,10 @@ func TestTheShareOfWhatWasPaidIsByCurrency(t *testing.T) {
 		return all
 	}
 	unknown := ten("KRW", 0)
+	twenty := ten("KRW", 5000)
+	for n := range 10 {
+		twenty = append(twenty, unspent(100+n, 0))
+	}
 	for _, c := range []struct {
 		name string
 		h    abuse.History
@@ -228,6 +232,7 @@ func TestTheShareOfWhatWasPaidIsByCurrency(t *testing.T) {
 		{"ten of forty", refunding(buyer(40), ten("KRW", 1000)...), 5},
 		{"ten halves of ten", refunding(buyer(10), ten("KRW", 500)...), 10},
 		{"more than was paid", refunding(buyer(10), ten("KRW", 5000)...), 20},
+		{"far more than was paid", refunding(buyer(10), twenty...), 20},
 		{"all of the dollars, beside a lot of won", refunding(buyer(1000).Granted(50, "USD"), ten("USD", 5)...), 20},
 		{"the dollars and the won are not added up", refunding(refunding(buyer(20).Granted(10_000, "USD"), ten("USD", 500)...), ten("KRW", 1000)...), 10},
 		{"of unknown amounts", refunding(buyer(10), unknown...), 0},
@@ -281,6 +286,28 @@ func TestMeasuresBeginAtTheirScore(t *testing.T) {
 		t.Errorf("a blank sheet and a measure at 0: got %v, want none", zero.Measures)
 	}
 	same(t, "a blank sheet as it is told", text(t, zero), `{"score":0,"reasons":[],"measures":[]}`)
+}
+
+func TestMoneyThatIsForgottenStillCameBack(t *testing.T) {
+	great := unspent(1000, 10)
+	great.Amount = 500_000
+	h := buyer(1000).Refunded(great)
+	for n := range abuse.MostRefunds - 1 {
+		h = h.Refunded(unspent(n, 1))
+	}
+	before := points(h.Assess(nil, nil, now), abuse.CodeShare)
+	h = h.Refunded(unspent(1001, 0))
+	if kept(h, great.OrderID) {
+		t.Fatal("the oldest is still kept")
+	}
+	if got := points(h.Assess(nil, nil, now), abuse.CodeShare); before != 10 || got != 10 {
+		t.Errorf("half of the money came back: got %d points before and %d after it is forgotten, want 10", before, got)
+	}
+	other := unspent(1002, 1)
+	other.Currency = "USD"
+	if got := points(h.Granted(1000, "USD").Refunded(other).Assess(nil, nil, now), abuse.CodeShare); got != 19 && got != 20 {
+		t.Errorf("all of another currency's: got %d points, want that share", got)
+	}
 }
 
 func TestOnlyMoreThanFiftyInAYearAreTouchedByWhatIsForgotten(t *testing.T) {
