@@ -9,6 +9,7 @@ import (
 
 	"grantline/infra/local/faulty"
 	"grantline/infra/local/stack"
+	simulated "grantline/infra/sim/appsintoss"
 )
 
 var (
@@ -29,29 +30,23 @@ func TestWhateverHappensToACallOfTossMoneyIsTakenOnce(t *testing.T) {
 	var script strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&script, format+"\n", args...) }
 	customers := 0
-	each := func(do func(who, when, how string)) {
-		for _, when := range whens {
-			for _, how := range hows {
-				customers++
-				do(fmt.Sprintf("customer-%d", customers), when, how)
-			}
-		}
-	}
-	subscribe := func(who, statuses string) {
-		say(`POST /v1/subscriptions as server for %[1]s {"id":"sub-%[1]s","planId":"premium-monthly","gateway":"toss","toss":{"authKey":"auth-%[1]s","customerKey":"key-%[1]s"}}`, who)
-		say(`expect %s`, statuses)
-	}
+	var signUps []string
 	for _, endpoint := range []string{"issue", "charge"} {
-		each(func(who, when, how string) {
+		for _, f := range faults() {
+			customers++
+			who := fmt.Sprintf("customer-%d", customers)
 			id := "auth-" + who
 			if endpoint == "charge" {
-				say(`POST /_sim/toss/fault {"endpoint":"charge","when":"%s","how":"%s"}`, when, how)
-			} else {
-				say(`POST /_sim/toss/fault {"endpoint":"issue","when":"%s","how":"%s","id":"%s"}`, when, how, id)
+				id = "key-" + who
 			}
-			subscribe(who, "201 or 202")
-		})
+			signUps = append(signUps, fmt.Sprintf(`
+				POST /_sim/toss/fault {"endpoint":%[2]q,"when":%[3]q,"how":%[4]q,"id":%[5]q}
+				expect 200
+				POST /v1/subscriptions as server for %[1]s {"id":"sub-%[1]s","planId":"premium-monthly","gateway":"toss","toss":{"authKey":"auth-%[1]s","customerKey":"key-%[1]s"}}
+				expect 201 or 202`, who, endpoint, f.when, f.how, id))
+		}
 	}
+	together(t, s, signUps) // for a hang takes its time
 	say("clock 1h")
 	for i := 1; i <= customers; i++ {
 		say("GET /v1/subscriptions/sub-customer-%d as server", i)
@@ -91,13 +86,13 @@ func TestWhateverHappensToACallOfTossMoneyIsTakenOnce(t *testing.T) {
 type broken struct {
 	what      string
 	operation string
-	contains  string // with %s for the customer
+	contains  string // with %s for the customer, or for the order where nobody signs up
 	skip      int
 }
 
 // Each write to the tables on the way of a purchase, a sign-up and a renewal, failing in
 // each way, for as long as the SDK repeats it: the customer asks again, and is granted
-// once and charged once.
+// once and charged once. What fails in one way does so side by side, for a hang takes its time.
 func TestWhateverHappensToATableGrantAndChargeAreMadeOnce(t *testing.T) {
 	t.Parallel()
 	var proxy *faulty.Proxy
@@ -108,52 +103,50 @@ func TestWhateverHappensToATableGrantAndChargeAreMadeOnce(t *testing.T) {
 			return proxy
 		}
 	})
-	n := 0
-	for _, write := range []broken{
-		{"the grant of a purchase", "TransactWriteItems", `-orders"`, 0},
-		{"the subscription", "TransactWriteItems", `#sub-%s"`, 0},
-		{"the billing key", "PutItem", `#sub-%s"`, 0},
-		{"the claim of a charge", "PutItem", `"subscription":{"S":"sub-%s"}`, 0},
-		{"the close of a charge", "PutItem", `"subscription":{"S":"sub-%s"}`, 1},
-		{"the advance", "TransactWriteItems", `#sub-%s"`, 1},
-	} {
-		for _, when := range whens {
-			for _, how := range hows {
+	n, subscriptions := 0, 0
+	for _, how := range hows {
+		var first, again, then []string
+		for _, write := range []broken{
+			{"the grant of a purchase", "TransactWriteItems", "%s", 0},
+			{"the subscription", "TransactWriteItems", `#sub-%s"`, 0},
+			{"the billing key", "PutItem", `#sub-%s"`, 0},
+			{"the claim of a charge", "PutItem", `"subscription":{"S":"sub-%s"}`, 0},
+			{"the close of a charge", "PutItem", `"subscription":{"S":"sub-%s"}`, 1},
+			{"the advance", "TransactWriteItems", `#sub-%s"`, 1},
+		} {
+			for _, when := range whens {
 				n++
 				who := fmt.Sprintf("c%d", n)
-				t.Logf("%s: %s, %s", write.what, when, how)
-				fault := faulty.Fault{
-					Operation: write.operation, Contains: strings.ReplaceAll(write.contains, "%s", who), Skip: write.skip, Times: 4,
-					When: faulty.When(when), How: faulty.How(how),
-				}
-				proxy.Mend()
+				t.Logf("%s: %s, %s, %s", who, write.what, when, how)
+				whose := who
 				if strings.HasPrefix(write.what, "the grant") {
-					proxyBreak(t, proxy, fault)
-					tell(t, s, purchaseTwice(who))
-					continue
+					order, err := s.Sim().AppsInToss.Order(simulated.NewOrder{SKU: "gems-100", Status: "PAYMENT_COMPLETED"})
+					if err != nil {
+						t.Fatal(err)
+					}
+					whose = order
+					claim := fmt.Sprintf("POST /api/iap/fulfill as %s {\"orderId\":%q}\n", who, order)
+					first = append(first, claim+"expect 200 or 503")
+					again = append(again, "eventually "+claim+"expect 200")
+					then = append(then, granted(who))
+				} else {
+					subscriptions++
+					signUp := fmt.Sprintf(`POST /v1/subscriptions as server for %[1]s {"id":"sub-%[1]s","planId":"premium-monthly","gateway":"toss","toss":{"authKey":"auth-%[1]s","customerKey":"key-%[1]s"}}`+"\n", who)
+					first = append(first, signUp+"expect 201 or 202 or 503")
+					again = append(again, signUp+"expect 200 or 201 or 202")
+					then = append(then, subscribed(who))
 				}
-				proxyBreak(t, proxy, fault)
-				tell(t, s, fmt.Sprintf(`
-					POST /v1/subscriptions as server for %[1]s {"id":"sub-%[1]s","planId":"premium-monthly","gateway":"toss","toss":{"authKey":"auth-%[1]s","customerKey":"key-%[1]s"}}
-					expect 201 or 202 or 503`, who))
-				proxy.Mend()
-				tell(t, s, fmt.Sprintf(`
-					POST /v1/subscriptions as server for %[1]s {"id":"sub-%[1]s","planId":"premium-monthly","gateway":"toss","toss":{"authKey":"auth-%[1]s","customerKey":"key-%[1]s"}}
-					expect 200 or 201 or 202
-					clock 2h
-					GET /v1/subscriptions/sub-%[1]s as server
-					expect .state == "active"
-					expect .charges has 1
-					expect .charges[0].state == "paid"
-					GET /v1/customers/%[1]s as server
-					expect .entitlements[id=premium].active == true
-					GET /v1/customers/%[1]s/events as server
-					expect .events has 2
-					expect .events[1].type == "subscription.activated"`, who))
+				proxyBreak(t, proxy, faulty.Fault{
+					Operation: write.operation, Contains: strings.ReplaceAll(write.contains, "%s", whose), Skip: write.skip, Times: 4,
+					When: faulty.When(when), How: faulty.How(how),
+				})
 			}
 		}
+		together(t, s, first)
+		proxy.Mend()
+		together(t, s, again)
+		tell(t, s, "clock 2h\n"+strings.Join(then, "\n"))
 	}
-	subscriptions := n - len(whens)*len(hows)
 	tell(t, s, fmt.Sprintf("effects toss charged == %d\neffects toss issued == %d\nqueues are empty", subscriptions, subscriptions))
 }
 
@@ -164,17 +157,26 @@ func proxyBreak(t *testing.T, p *faulty.Proxy, f faulty.Fault) {
 	}
 }
 
-func purchaseTwice(who string) string {
+// granted is what somebody has of one order of gems.
+func granted(who string) string {
 	return fmt.Sprintf(`
-		POST /_sim/appsintoss/order {"sku":"gems-100","status":"PAYMENT_COMPLETED"}
-		keep order = .orderId
-		POST /api/iap/fulfill as %[1]s {"orderId":"{order}"}
-		expect 200 or 503
-		eventually POST /api/iap/fulfill as %[1]s {"orderId":"{order}"}
-		expect 200
 		GET /v1/customers/%[1]s as server
 		expect .wallet.gems.balance == 100
 		expect .wallet.gems.lots has 1
 		GET /v1/customers/%[1]s/events as server
 		expect .events has 1`, who)
+}
+
+// subscribed is what somebody has who signed up and paid once.
+func subscribed(who string) string {
+	return fmt.Sprintf(`
+		GET /v1/subscriptions/sub-%[1]s as server
+		expect .state == "active"
+		expect .charges has 1
+		expect .charges[0].state == "paid"
+		GET /v1/customers/%[1]s as server
+		expect .entitlements[id=premium].active == true
+		GET /v1/customers/%[1]s/events as server
+		expect .events has 2
+		expect .events[1].type == "subscription.activated"`, who)
 }

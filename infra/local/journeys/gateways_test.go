@@ -51,18 +51,24 @@ func (s *script) card(who, plan string) {
 // been done is waited for, and never done again to find out.
 func TestWhateverHappensToACallOfDodoMoneyIsTakenOnce(t *testing.T) {
 	t.Parallel()
+	s := start(t, quick)
 	var j script
 	j.say("clock until 2040-01-01T06:00:00Z")
 	j.say(`POST /_sim/dodo/settings {"perSecond":0,"perMinute":0}`)
-	var all []string
+	var all, signUps []string
 	for _, only := range []bool{true, false} {
 		for _, f := range faults() {
 			who := fmt.Sprintf("customer-%d", len(all))
 			all = append(all, who)
 			j.breaks("dodo", "create", f)
-			j.mandate(who, "premium-usd", only)
+			var one script
+			one.mandate(who, "premium-usd", only)
+			signUps = append(signUps, one.String())
 		}
 	}
+	tell(t, s, j.String())
+	together(t, s, signUps) // whichever of the faults each of them meets
+	j = script{}
 	for _, f := range faults() {
 		j.breaks("dodo", "charge", f)
 		j.breaks("dodo", "get-subscription", f)
@@ -80,10 +86,10 @@ func TestWhateverHappensToACallOfDodoMoneyIsTakenOnce(t *testing.T) {
 	}
 	j.say("effects dodo charged == %d", len(all))
 
-	// A month on, each renewal has one of the faults, and so have the looks at it, but not the
+	// A month on, renewals have each of the faults, and so have the looks at them, but not the
 	// daily comparison, which comes at night.
 	j.say("clock until 2040-02-01T05:55:00Z")
-	for _, f := range append(faults(), faults()...) {
+	for _, f := range append(faults(), brief()...) {
 		j.breaks("dodo", "charge", f)
 		j.breaks("dodo", "get", f)
 		j.breaks("dodo", "list", f)
@@ -95,23 +101,32 @@ func TestWhateverHappensToACallOfDodoMoneyIsTakenOnce(t *testing.T) {
 		j.say("GET /v1/subscriptions/sub-%s as server", who)
 		j.say(`expect .state == "active"`)
 		j.say("expect .period == 2")
-		j.say("keep order-%s = .charges[last].orderId", who)
 		j.say("GET /v1/customers/%s as server", who)
 		j.say("expect .entitlements[id=premium].active == true")
 	}
 	j.say("effects dodo charged == %d", 2*len(all))
 	j.say("effects dodo charged once for each order")
 
-	// On demand, and money given back.
+	tell(t, s, j.String())
+
+	// On demand, and money given back. Each charge meets its own fault, and each refund one.
+	var asked, orders []string
 	for i, f := range faults() {
-		j.breaks("dodo", "charge", f)
+		charges := object(t, s, "", "/v1/subscriptions/sub-"+all[i])["charges"].([]any)
+		orders = append(orders, charges[len(charges)-1].(map[string]any)["orderId"].(string))
+		j = script{}
+		j.say(`POST /_sim/dodo/fault {"endpoint":"charge","when":%q,"how":%q,"id":"demand-%d"}`, f.when, f.how, i)
+		j.say("expect 200")
 		j.say(`POST /v1/subscriptions/sub-%s/charge as server {"orderId":"demand-%d","amount":700,"currency":"USD","description":"Extra"}`, all[i], i)
 		j.say("expect 200 or 202")
 		j.breaks("dodo", "refund", f)
 		j.breaks("dodo", "list-refunds", f)
-		j.say(`POST /v1/orders/{order-%s}/refund as server {"amount":100,"reason":"Apology","reference":"case"}`, all[i])
+		j.say(`POST /v1/orders/%s/refund as server {"amount":100,"reason":"Apology","reference":"case"}`, orders[i])
 		j.say("expect 200 or 202")
+		asked = append(asked, j.String())
 	}
+	together(t, s, asked)
+	j = script{}
 	j.say("clock 1h")
 	j.say("POST /_sim/dodo/calm {}")
 	j.say("clock 95h")
@@ -124,40 +139,51 @@ func TestWhateverHappensToACallOfDodoMoneyIsTakenOnce(t *testing.T) {
 		}
 		j.say("GET /v1/orders/demand-%d as server", i)
 		j.say("expect .order.state == %q", state)
-		j.say("GET /v1/orders/{order-%s} as server", all[i])
+		j.say("GET /v1/orders/%s as server", orders[i])
 		j.say("expect .order.refunded == 100")
 	}
 	j.say("effects dodo charged == %d", 2*len(all)+paid)
 	j.say("effects dodo charged once for each order")
 	j.say("effects dodo refunded == %d", len(faults()))
 	j.say("queues are empty")
-	tell(t, start(t, quick), j.String())
+	tell(t, s, j.String())
 }
 
 // The same of charges on demand and refunds with Toss Payments, which has idempotency keys:
 // all is done, once, within hours.
 func TestWhateverHappensToACallOfTossOnDemandItIsMadeOnce(t *testing.T) {
 	t.Parallel()
+	s := start(t, quick)
 	var j script
+	for i := range faults() {
+		j.card(fmt.Sprintf("customer-%d", i), "premium-monthly")
+	}
+	tell(t, s, j.String())
+	var asked, orders []string
 	for i, f := range faults() {
 		who := fmt.Sprintf("customer-%d", i)
-		j.card(who, "premium-monthly")
-		j.say("keep order-%s = .subscription.charges[0].orderId", who)
-		j.breaks("toss", "charge", f)
+		charges := object(t, s, "", "/v1/subscriptions/sub-"+who)["charges"].([]any)
+		orders = append(orders, charges[0].(map[string]any)["orderId"].(string))
+		j = script{}
+		j.say(`POST /_sim/toss/fault {"endpoint":"charge","when":%q,"how":%q,"id":"demand-%d"}`, f.when, f.how, i)
+		j.say("expect 200")
 		j.say(`POST /v1/subscriptions/sub-%s/charge as server {"orderId":"demand-%d","amount":700,"currency":"KRW","description":"Extra"}`, who, i)
 		j.say("expect 200 or 202")
 		j.breaks("toss", "cancel", f)
-		j.say(`POST /v1/orders/{order-%s}/refund as server {"amount":100,"reason":"Apology","reference":"case"}`, who)
+		j.say(`POST /v1/orders/%s/refund as server {"amount":100,"reason":"Apology","reference":"case"}`, orders[i])
 		j.say("expect 200 or 202")
 		// Asked again, in the middle of it.
-		j.say(`POST /v1/orders/{order-%s}/refund as server {"amount":100,"reason":"Apology","reference":"case"}`, who)
+		j.say(`POST /v1/orders/%s/refund as server {"amount":100,"reason":"Apology","reference":"case"}`, orders[i])
 		j.say("expect 200 or 202")
+		asked = append(asked, j.String())
 	}
+	together(t, s, asked)
+	j = script{}
 	j.say("clock 6h")
 	for i := range faults() {
 		j.say("GET /v1/orders/demand-%d as server", i)
 		j.say(`expect .order.state == "paid"`)
-		j.say("GET /v1/orders/{order-customer-%d} as server", i)
+		j.say("GET /v1/orders/%s as server", orders[i])
 		j.say("expect .order.refunded == 100")
 		j.say("GET /v1/subscriptions/sub-customer-%d as server", i)
 		j.say("expect .period == 1")
@@ -167,5 +193,5 @@ func TestWhateverHappensToACallOfTossOnDemandItIsMadeOnce(t *testing.T) {
 	j.say("effects toss charged once for each order")
 	j.say("effects toss cancelled == %d", len(faults()))
 	j.say("queues are empty")
-	tell(t, start(t, quick), j.String())
+	tell(t, s, j.String())
 }

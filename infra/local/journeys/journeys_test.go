@@ -73,6 +73,7 @@ func TestJourneys(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			t.Parallel() // so that none waits for a long one
 			text, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
