@@ -23,16 +23,22 @@ const (
 
 // Lot is what is left of one order's currency.
 type Lot struct {
-	OrderID   string     `json:"orderId"`
+	OrderID string `json:"orderId"`
+	// N tells lots of one order apart. It is 0 but for what had no room in the lot that it
+	// came back to, and for a lot whose name its customer had already when two became one.
+	N         int        `json:"n,omitempty"`
 	Kind      Kind       `json:"kind"`
-	Granted   int64      `json:"granted"`
-	Remaining int64      `json:"remaining"`
+	Granted   int64      `json:"granted"`   // what the lot holds at most
+	Remaining int64      `json:"remaining"` // above zero
 	ExpiresAt *time.Time `json:"expiresAt"`
+	CameAt    time.Time  `json:"cameAt,omitzero"` // for its turn when something comes back to it; zero: the last
 	Test      bool       `json:"test,omitempty"`
 }
 
 // over says whether the lot's time is over at now.
 func (l Lot) over(now time.Time) bool { return l.ExpiresAt != nil && !now.Before(*l.ExpiresAt) }
+
+func (l Lot) is(o Lot) bool { return l.OrderID == o.OrderID && l.N == o.N }
 
 // Wallet is one customer's holding of one currency. The zero Wallet is empty.
 type Wallet struct {
@@ -56,13 +62,14 @@ const (
 	CarriedOver EntryKind = "carry"    // what was there when the ledger began
 )
 
-// Entry is one line of the ledger. Amount is the sum of its parts and of what it did to the
+// Entry is one line of the ledger. Amount is the sum of its parts less what it did to the
 // debt: what the balance moved by.
 type Entry struct {
-	Kind   EntryKind `json:"kind"`
-	Amount int64     `json:"amount"`          // below zero where it took
-	Parts  []Part    `json:"parts,omitempty"` // what it did to lots
-	Debt   int64     `json:"debt,omitempty"`  // what it did to the debt: above zero where that grew
+	Kind    EntryKind `json:"kind"`
+	Amount  int64     `json:"amount"`          // below zero where it took
+	Balance int64     `json:"balance"`         // the sum of all entries up to this one
+	Parts   []Part    `json:"parts,omitempty"` // what it did to lots
+	Debt    int64     `json:"debt,omitempty"`  // what it did to the debt: above zero where that grew
 }
 
 // Part is what an entry did to one lot. Lot is as it was first granted, with nothing
@@ -71,6 +78,13 @@ type Part struct {
 	Lot    Lot   `json:"lot"`
 	Amount int64 `json:"amount"` // below zero where it took
 }
+
+// MostAmount bounds what is spent, given back or credited at once by who asks for it.
+const MostAmount int64 = 1e12
+
+// MostLots is from how many open lots on the company gives no more of its own: a wallet, and
+// the entry of a spend that empties it, are one item each.
+const MostLots = 500
 
 // Balance is what may be spent at now; below zero while in debt.
 func (w Wallet) Balance(now time.Time) int64 {
@@ -83,37 +97,51 @@ func (w Wallet) Balance(now time.Time) int64 {
 	return sum
 }
 
+// Booked is what the entries of the ledger come to: the balance, and what is left of lots
+// whose time is over until Expire books that.
+func (w Wallet) Booked() int64 {
+	sum := -w.Debt
+	for _, l := range w.Lots {
+		sum += l.Remaining
+	}
+	return sum
+}
+
 // Credit adds a lot, paying the debt first. An order credits once: whether it already
 // did is for the order's own record to say.
-func (w Wallet) Credit(l Lot) (Wallet, Entry) { return w.give(Credited, l, l.Granted) }
+func (w Wallet) Credit(l Lot) (Wallet, Entry) {
+	c := w.begin(Credited)
+	c.part(c.apart(l), l.Granted-c.pay(l.Granted))
+	return c.end()
+}
 
 // GiveBack undoes a TakeBack of amount of an order's lot: it pays the debt first, and
 // what is left is in the lot again.
-func (w Wallet) GiveBack(l Lot, amount int64) (Wallet, Entry) { return w.give(GivenBack, l, amount) }
-
-func (w Wallet) give(kind EntryKind, l Lot, amount int64) (Wallet, Entry) {
-	paid := min(w.Debt, amount)
-	return w.apply(Entry{Kind: kind, Parts: []Part{{l, amount - paid}}, Debt: -paid})
+func (w Wallet) GiveBack(l Lot, amount int64) (Wallet, Entry) {
+	c := w.begin(GivenBack)
+	c.put(l, amount-c.pay(amount))
+	return c.end()
 }
 
-// TakeBack removes amount of an order's currency: first what is left of its lot; the
-// rest was spent and becomes debt.
+// TakeBack removes amount of an order's currency: first what is left of its lots; the
+// rest was spent, or ran out of time, and becomes debt.
 func (w Wallet) TakeBack(orderID string, amount int64) (Wallet, Entry) {
-	e := Entry{Kind: TakenBack}
+	c := w.begin(TakenBack)
+	counts(amount)
 	for _, l := range w.Lots {
 		if l.OrderID == orderID {
 			taken := min(l.Remaining, amount)
-			e.Parts = append(e.Parts, Part{l, -taken})
+			c.part(l, -taken)
 			amount -= taken
 		}
 	}
-	e.Debt = amount
-	return w.apply(e)
+	c.owe(amount)
+	return c.end()
 }
 
 // Spend takes amount from the lots: those that are over soonest first, and of the others
-// the first that came. Errors: fault.Invalid where there is not enough, wallet_in_debt or
-// insufficient_balance.
+// the first that came. Errors: fault.Malformed unless amount is above zero; fault.Invalid
+// where there is not enough, wallet_in_debt or insufficient_balance.
 func (w Wallet) Spend(amount int64, now time.Time) (Wallet, Entry, error) {
 	switch balance := w.Balance(now); {
 	case amount <= 0:
@@ -125,14 +153,13 @@ func (w Wallet) Spend(amount int64, now time.Time) (Wallet, Entry, error) {
 	}
 	lots := slices.DeleteFunc(slices.Clone(w.Lots), func(l Lot) bool { return l.over(now) })
 	slices.SortStableFunc(lots, sooner)
-	e := Entry{Kind: Spent}
+	c := w.begin(Spent)
 	for _, l := range lots {
 		taken := min(l.Remaining, amount)
-		if amount -= taken; taken > 0 {
-			e.Parts = append(e.Parts, Part{l, -taken})
-		}
+		c.part(l, -taken)
+		amount -= taken
 	}
-	next, e := w.apply(e)
+	next, e := c.end()
 	return next, e, nil
 }
 
@@ -151,34 +178,47 @@ func sooner(a, b Lot) int {
 
 // Unspend gives back amount of a spend, of which done was given back before: it pays the
 // debt first, and the rest goes back to the lots it came from, to those that were taken
-// from last first. A lot whose time is over is there again, and over.
-func (w Wallet) Unspend(spent []Part, done, amount int64) (Wallet, Entry) {
-	paid := min(w.Debt, amount)
-	e := Entry{Kind: Unspent, Debt: -paid}
-	amount -= paid
-	for _, p := range slices.Backward(spent) {
-		passed := min(done, -p.Amount)
-		back := min(amount, -p.Amount-passed)
-		done, amount = done-passed, amount-back
-		if back > 0 {
-			e.Parts = append(e.Parts, Part{p.Lot, back})
-		}
+// from last first. A lot whose time is over is there again, and over. Errors:
+// fault.Malformed unless amount is above zero; fault.Invalid, refund_exceeds_spend, where
+// less than amount is left of the spend.
+func (w Wallet) Unspend(spent []Part, done, amount int64) (Wallet, Entry, error) {
+	left := -done
+	for _, p := range spent {
+		left -= p.Amount
 	}
-	return w.apply(e)
+	switch {
+	case amount <= 0:
+		return w, Entry{}, fault.New(fault.Malformed, "invalid_request", "amount should be above zero.")
+	case done < 0 || amount > left:
+		return w, Entry{}, fault.New(fault.Invalid, "refund_exceeds_spend", "Less than that is left of the spend.")
+	}
+	c := w.begin(Unspent)
+	paid := c.pay(amount)
+	// Of the spend's units, the last first, those before skip are given back already, or
+	// have paid the debt.
+	skip, amount := done+paid, amount-paid
+	for _, p := range slices.Backward(spent) {
+		skipped := min(skip, -p.Amount)
+		back := min(amount, -p.Amount-skipped)
+		c.put(p.Lot, back)
+		skip, amount = skip-skipped, amount-back
+	}
+	next, e := c.end()
+	return next, e, nil
 }
 
 // Expire takes away what is left of lots whose time is over; false if there are none.
 func (w Wallet) Expire(now time.Time) (Wallet, Entry, bool) {
-	e := Entry{Kind: Expired}
+	c := w.begin(Expired)
 	for _, l := range w.Lots {
 		if l.over(now) {
-			e.Parts = append(e.Parts, Part{l, -l.Remaining})
+			c.part(l, -l.Remaining)
 		}
 	}
-	if len(e.Parts) == 0 {
-		return w, e, false
+	if len(c.entry.Parts) == 0 {
+		return w, Entry{}, false
 	}
-	next, e := w.apply(e)
+	next, e := c.end()
 	return next, e, true
 }
 
@@ -186,12 +226,15 @@ func (w Wallet) Expire(now time.Time) (Wallet, Entry, bool) {
 // the other. A debt on either side stays beside the lots of the other, for lots are of
 // orders that may be refunded, each for itself.
 func (w Wallet) Move(into Wallet) (from, to Wallet, out, in Entry) {
-	out, in = Entry{Kind: MovedOut, Debt: -w.Debt}, Entry{Kind: MovedIn, Debt: w.Debt}
+	leaves, comes := w.begin(MovedOut), into.begin(MovedIn)
+	leaves.owe(-w.Debt)
+	comes.owe(w.Debt)
 	for _, l := range w.Lots {
-		out.Parts, in.Parts = append(out.Parts, Part{l, -l.Remaining}), append(in.Parts, Part{l, l.Remaining})
+		leaves.part(l, -l.Remaining)
+		comes.part(comes.apart(l), l.Remaining)
 	}
-	from, out = w.apply(out)
-	to, in = into.apply(in)
+	from, out = leaves.end()
+	to, in = comes.end()
 	return from, to, out, in
 }
 
@@ -212,36 +255,13 @@ func Replay(entries []Entry) Wallet {
 	return w
 }
 
-// apply makes an entry's change, and completes the entry.
-func (w Wallet) apply(e Entry) (Wallet, Entry) {
-	next := Wallet{Lots: slices.Clone(w.Lots), Debt: w.Debt + e.Debt}
-	e.Amount = -e.Debt
-	parts := make([]Part, 0, len(e.Parts))
-	for _, p := range e.Parts {
-		if p.Amount == 0 {
-			continue
-		}
-		at := slices.IndexFunc(next.Lots, func(l Lot) bool { return l.OrderID == p.Lot.OrderID })
-		if at < 0 {
-			next.Lots = append(next.Lots, p.Lot)
-			at = len(next.Lots) - 1
-			next.Lots[at].Remaining = 0
-		}
-		next.Lots[at].Remaining += p.Amount
-		p.Lot.Remaining = 0
-		parts = append(parts, p)
-		e.Amount += p.Amount
-	}
-	e.Parts = parts
-	next.Lots = slices.DeleteFunc(next.Lots, func(l Lot) bool { return l.Remaining == 0 })
-	if len(next.Lots) == 0 {
-		next.Lots = nil
-	}
-	return next, e
-}
-
 // After is the wallet after one more entry.
 func (w Wallet) After(e Entry) Wallet {
-	next, _ := w.apply(e)
+	c := w.begin(e.Kind)
+	c.owe(e.Debt)
+	for _, p := range e.Parts {
+		c.part(p.Lot, p.Amount)
+	}
+	next, _ := c.end()
 	return next
 }
