@@ -59,7 +59,7 @@ const (
 
 // How long the words of an override may be, in characters.
 const (
-	LongestReason = 1000
+	LongestReason = 500
 	LongestBy     = 200
 )
 

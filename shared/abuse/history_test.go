@@ -76,6 +76,15 @@ func TestAPartialRefundThatGrowsCountsTheDifference(t *testing.T) {
 	same(t, "300 and then 1000", told(first, second), h)
 	same(t, "1000 and then, late, 300", told(second, first), h)
 
+	undated := first
+	undated.At = time.Time{}
+	same(t, "nobody knows when, and then when", told(undated, first), told(first))
+	same(t, "when, and then nobody knows when", told(first, undated), told(first))
+	dollars := first
+	dollars.Currency = "USD"
+	same(t, "in two currencies", told(first, dollars), told(dollars, first))
+	same(t, "joined in two currencies", told(first).Join(told(dollars)), told(dollars).Join(told(first)))
+
 	unknown := abuse.Refund{OrderID: first.OrderID, At: first.At}
 	same(t, "an unknown amount after a known one", told(first, unknown).Returned, map[string]int64{"KRW": 300})
 	same(t, "a known amount after an unknown one", told(unknown, first).Returned, map[string]int64{"KRW": 300})
@@ -135,6 +144,11 @@ func TestWhatIsForgottenStillCountsAndCanBeUndone(t *testing.T) {
 	}
 	if got, want := h.Refunds[0].OrderID, "apple_2"; got != want || !h.ForgottenAt.Equal(unspent(1, 99).At) {
 		t.Errorf("got %s as the oldest that is kept and %v, want %s and the time of the one before", got, h.ForgottenAt, want)
+	}
+	same(t, "nobody's is undone", h.Restored("", 1000, "KRW"), h)
+	fewer := h.Restored("apple_7", 1000, "KRW")
+	if fewer.Count != 51 || len(fewer.Refunds) != 49 || fewer.Returned["KRW"] != 51_000 || !fewer.ForgottenAt.Equal(h.ForgottenAt) {
+		t.Errorf("one that is kept undone: got %d refunds, %d kept, %v returned; want 51, 49, 51000", fewer.Count, len(fewer.Refunds), fewer.Returned)
 	}
 	h = h.Restored("apple_0", 1000, "KRW")
 	if h.Count != 51 || h.Returned["KRW"] != 51_000 || len(h.Refunds) != abuse.MostRefunds || h.ForgottenAt.IsZero() {
