@@ -279,7 +279,7 @@ func (c *Customer) Bind(kind, value string) {
 // It belongs into one Commit with the customer's own writes.
 func (c *Customer) Unbind(ctx context.Context, tables table.Tables, kind, value string) ([]table.Write, error) {
 	item, ref, err := bound(ctx, tables, c.scope, kind, value)
-	if err != nil || ref != c.Ref {
+	if err != nil || !c.Is(ref) {
 		return nil, err
 	}
 	c.headed = true // whoever binds it at the same time writes the same head

@@ -34,7 +34,9 @@ func (d Directory) Named(ctx context.Context, scope table.Scope, id string) (*Cu
 		return d.fresh(ctx, scope, ref, id)
 	}
 	if err == nil && c.Profile.ID == "" {
-		c.Profile.ID = id // it was erased, and whoever asks says who it is
+		// It was erased, and whoever asks says who it is: with whatever is written next, it is
+		// kept again.
+		c.Profile.ID, c.profiled = id, true
 	}
 	return c, err
 }
@@ -75,8 +77,8 @@ func (d Directory) reclaim(ctx context.Context, c *Customer) error {
 }
 
 // mostHops bounds how often customers who were merged are followed. Who is merged points to
-// whom that was at the time.
-const mostHops = 10
+// whom that was at the time, so that there may be as many as were ever merged.
+const mostHops = mostMerged + 1
 
 // Read reads the customer with our own id, or whom that one was merged into. It returns
 // fault.NotFound if there is none.

@@ -2,12 +2,15 @@ package customer
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"grantline/shared/clock"
+	"grantline/shared/entitlement"
 	"grantline/shared/event"
 	"grantline/shared/fault"
 	"grantline/shared/table"
@@ -19,51 +22,83 @@ func Anonymous(id string) bool {
 	return strings.HasPrefix(id, "$RCAnonymousID:") || strings.HasPrefix(id, "anon_")
 }
 
-// mostMerged bounds the other ids of one customer.
-const mostMerged = 50
+const (
+	// mostMerged bounds the other ids of one customer: each is in its head, which is read and
+	// written with everything.
+	mostMerged = 50
+	// mostTries bounds how often a customer is read anew because another write came between.
+	mostTries = 30
+)
 
-// mostTries bounds how often a customer is read anew because another write came between.
-const mostTries = 20
-
-// Join makes other a name of the customer whom the company calls id. Whoever other was so
-// far becomes one with it: what it holds, its debts and its conduct move, in one
-// transaction, and its own last event says so. Done again it changes nothing. Errors:
-// fault.Conflict where there are too many names.
-func (d Directory) Join(ctx context.Context, scope table.Scope, id, other string, now time.Time, sleep func(context.Context, time.Duration) error) (*Customer, error) {
-	for try := range mostTries {
-		stays, err := d.join(ctx, scope, id, other, now)
-		if !errors.As(err, new(*table.Conflict)) {
-			return stays, err
-		}
-		if err := sleep(ctx, time.Duration(try+1)*10*time.Millisecond); err != nil {
-			break
-		}
-	}
-	return nil, fault.New(fault.Unavailable, "busy", "Too much happened to these customers at once; ask again.")
+// Alias asks for another id of a customer's.
+type Alias struct {
+	ID    string // the company's, of whom it is to name
+	Other string // the company's other id
+	// Unclaimed refuses an id under which somebody was signed in, or that is somebody's by
+	// another alias: a customer speaks for itself, and for what it did before it had a name.
+	Unclaimed bool
 }
 
-func (d Directory) join(ctx context.Context, scope table.Scope, id, other string, now time.Time) (*Customer, error) {
-	stays, err := d.Named(ctx, scope, id)
+// Join makes another id a name of the customer whom the company calls ID. Whoever that was so
+// far becomes one with it: what it holds, its debts and its conduct move, in one
+// transaction, and its own last event says so. Done again it changes nothing. Errors:
+// fault.Malformed; fault.Conflict, alias_taken, for what is claimed, and too_many_aliases;
+// fault.Unavailable, after which it may or may not have happened.
+func (d Directory) Join(ctx context.Context, scope table.Scope, ask Alias, clk clock.Clock) (*Customer, error) {
+	var stays *Customer
+	err := d.again(ctx, clk, func(now time.Time) error {
+		var err error
+		stays, err = d.join(ctx, scope, ask, now)
+		return err
+	})
+	return stays, err
+}
+
+// again decides anew while other writes come between, and looks again, boundedly, after a
+// lost answer: whatever is decided has to be the same when it was done already.
+func (d Directory) again(ctx context.Context, clk clock.Clock, decide func(now time.Time) error) error {
+	lost := 0
+	for try := range mostTries {
+		err := decide(clk.Now())
+		switch {
+		case errors.As(err, new(*table.Conflict)):
+		case errors.Is(err, fault.Unavailable) && lost < mostLost:
+			lost++
+		default:
+			return err
+		}
+		if slept := clk.Sleep(ctx, time.Duration(min(try+1, 20))*5*time.Millisecond); slept != nil {
+			return busy().Because(errors.Join(err, slept))
+		}
+	}
+	return busy()
+}
+
+func (d Directory) join(ctx context.Context, scope table.Scope, ask Alias, now time.Time) (*Customer, error) {
+	stays, err := d.Named(ctx, scope, ask.ID)
 	if err != nil {
 		return nil, err
 	}
-	goes, err := d.Named(ctx, scope, other)
+	goes, err := d.Named(ctx, scope, ask.Other)
 	if err != nil {
 		return nil, err
 	}
-	ref, err := d.Identity.Ref(ctx, scope, other)
+	ref, err := d.Identity.Ref(ctx, scope, ask.Other)
 	if err != nil {
 		return nil, err
 	}
 	if goes.Ref == stays.Ref {
 		return stays, nil
 	}
+	if ask.Unclaimed && (!Anonymous(ask.Other) || goes.Ref != ref || goes.claimed()) {
+		return nil, fault.New(fault.Conflict, "alias_taken", "This id is another customer's.")
+	}
 	if len(stays.head.Merged)+len(goes.head.Merged) >= mostMerged {
 		return nil, fault.New(fault.Conflict, "too_many_aliases", "A customer has %d other ids at most.", mostMerged)
 	}
 	existed := goes.Exists()
 	stays.absorb(goes, now)
-	stays.rename(goes.Profile, goes.Ref, ref, other)
+	stays.rename(goes.Profile, goes.Ref, ref, ask.Other)
 	writes, err := goes.leave(stays.Ref, existed, now)
 	if err != nil {
 		return nil, err
@@ -80,11 +115,45 @@ func (d Directory) join(ctx context.Context, scope table.Scope, id, other string
 	return stays, d.Tables.Commit(ctx, append(own, writes...)...)
 }
 
+// claimed says that somebody has shown to be this customer, though it has an anonymous id:
+// by signing in, by what only who is signed in can do, or by another of its ids.
+func (c *Customer) claimed() bool {
+	p := c.Profile
+	agreed := func(s entitlement.Source) bool { return s.Kind == entitlement.KindSubscription }
+	return p.SignedIn || p.Email+p.Phone+p.Name != "" || len(c.head.Merged) > 0 || slices.ContainsFunc(c.head.Sources, agreed)
+}
+
+// SignedIn keeps that somebody signed in under an anonymous id, which is then nobody else's to
+// take along. Of any other id nothing is kept, for it is taken along by nobody.
+func (d Directory) SignedIn(ctx context.Context, scope table.Scope, id string, clk clock.Clock) error {
+	if !Anonymous(id) {
+		return nil
+	}
+	return d.again(ctx, clk, func(now time.Time) error {
+		c, err := d.Named(ctx, scope, id)
+		if err != nil || c.Profile.SignedIn {
+			return err
+		}
+		c.Profile.SignedIn, c.profiled, c.headed = true, true, true
+		return d.commit(ctx, c, now)
+	})
+}
+
 // absorb takes over all that another customer holds.
 func (c *Customer) absorb(o *Customer, now time.Time) {
 	for _, s := range o.head.Sources {
-		c.Set(s)
+		if at := slices.IndexFunc(c.head.Sources, same(s)); at < 0 || further(s, c.head.Sources[at], now) {
+			c.Set(s)
+		}
 	}
+	if o.items[conductSort].Revision > 0 {
+		was := c.conduct.Measures
+		joined := c.conduct.Join(o.conduct)
+		if c.SetConduct(joined); !slices.Equal(was, joined.Measures) && len(joined.Measures) > 0 {
+			c.Tell(event.Event{Type: event.CustomerFlagged, At: now, Measures: texts(joined.Measures)})
+		}
+	}
+	// After every other event, so that the one that tells of the merge has the entries.
 	for _, currency := range slices.Sorted(maps.Keys(o.wallets)) {
 		from, to, out, in := o.wallets[currency].Move(c.wallets[currency])
 		if len(out.Parts) == 0 && out.Debt == 0 {
@@ -93,19 +162,29 @@ func (c *Customer) absorb(o *Customer, now time.Time) {
 		o.SetWallet(currency, from, out)
 		c.SetWallet(currency, to, in)
 	}
-	if o.judged || o.items[conductSort].Revision > 0 {
-		c.SetConduct(c.conduct.Join(o.conduct))
-	}
 	if o.head.Tests.Day > c.head.Tests.Day {
 		c.head.Tests = o.head.Tests
 	} else if o.head.Tests.Day == c.head.Tests.Day {
 		c.head.Tests.Count += o.head.Tests.Count
 	}
-	if c.head.Retry.Subscription == "" || o.head.Retry.Until.After(c.head.Retry.Until) {
+	if o.head.Retry.Until.After(c.head.Retry.Until) {
 		c.head.Retry = o.head.Retry
 	}
 	c.headed = true
 	c.head.Merged = append(append(slices.Clone(c.head.Merged), o.Ref), o.head.Merged...)
+}
+
+// further says which of two words about the same source stands where both customers have
+// one: the owner's rather than that of somebody it was shared with, then the one that gives,
+// and of those the one that gives for longer.
+func further(a, b entitlement.Source, now time.Time) bool {
+	if a.Family != b.Family {
+		return b.Family
+	}
+	if a.Gives(now) != b.Gives(now) {
+		return a.Gives(now)
+	}
+	return !b.Until.IsZero() && (a.Until.IsZero() || a.Until.After(b.Until))
 }
 
 // rename takes over what the other's profile says where there is nothing, and its ids.
@@ -145,9 +224,34 @@ func (c *Customer) leave(into string, existed bool, now time.Time) ([]table.Writ
 	return c.Writes(now)
 }
 
-// Erase forgets who the customer was: its names and where it is reached. What it bought,
-// spent and owes stays, under an id that says nothing.
-func (c *Customer) Erase(now time.Time) {
-	c.Profile, c.profiled = Profile{}, true
-	c.Tell(event.Event{Type: event.CustomerErased, At: now})
+// Erase forgets who a customer was: its ids and where it is reached, and those of whoever was
+// merged into it. What it bought, spent and owes stays, under an id that says nothing, and
+// whatever a store or gateway tells later is booked there. Done again it changes nothing. What
+// its agreements hold is for whoever keeps those to forget first. Errors: fault.Unavailable.
+func (d Directory) Erase(ctx context.Context, scope table.Scope, id string, clk clock.Clock) error {
+	return d.again(ctx, clk, func(now time.Time) error {
+		c, err := d.Named(ctx, scope, id)
+		if err != nil || !c.Exists() || c.Erased() {
+			return err
+		}
+		c.Profile, c.profiled = Profile{}, true
+		c.Tell(event.Event{Type: event.CustomerErased, At: now})
+		return d.commit(ctx, c, now)
+	})
+}
+
+// Erased says that the customer, as it was read, is somebody whose name was forgotten. With
+// the next that is written about it by that name, it has it again.
+func (c *Customer) Erased() bool {
+	item, ok := c.items[profileSort]
+	var p Profile
+	return ok && json.Unmarshal(item.Data, &p) == nil && p.ID == ""
+}
+
+func texts[T ~string](of []T) []string {
+	var all []string
+	for _, t := range of {
+		all = append(all, string(t))
+	}
+	return all
 }

@@ -17,6 +17,8 @@ type Profile struct {
 	Locale string `json:"locale,omitempty"`
 	// Others are the company's other ids for the customer, by our own id for each.
 	Others map[string]string `json:"others,omitempty"`
+	// SignedIn says that somebody signed in under the first id, though it looks anonymous.
+	SignedIn bool `json:"signedIn,omitempty"`
 }
 
 // Valid says whether the profile can be kept and be put into a charge.

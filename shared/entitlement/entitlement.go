@@ -28,13 +28,14 @@ const (
 const (
 	KindPurchase     = "purchase"
 	KindSubscription = "subscription"
+	KindGrant        = "grant" // the company's own word, with no provider
 )
 
 // Source is one purchase's or subscription's word.
 type Source struct {
-	Kind        string `json:"kind"`        // KindPurchase or KindSubscription
-	Provider    string `json:"provider"`    // the store or gateway
-	Ref         string `json:"ref"`         // the line of a purchase, the id of a subscription
+	Kind        string `json:"kind"`        // KindPurchase, KindSubscription or KindGrant
+	Provider    string `json:"provider"`    // the store or gateway; "" of a grant
+	Ref         string `json:"ref"`         // the line of a purchase, the id of a subscription, the reference of a grant
 	Entitlement string `json:"entitlement"` // "" opens nothing
 	ProductID   string `json:"productId"`   // the store's name of it, or the plan
 	OrderID     string `json:"orderId"`     // the order that made it so
