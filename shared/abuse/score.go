@@ -26,7 +26,7 @@ const (
 const (
 	// The first refund is everybody's: a child, a wrong tap, a game that did not start.
 	pointsFirst = 1
-	// Each further one. Ten within weeks, none of them spent, are half a score: trying and
+	// Each further one. Ten within weeks, none of them spent, are half a score by that: trying and
 	// returning is a nuisance, and takes nothing.
 	pointsFurther = 5
 
