@@ -338,9 +338,6 @@ func (c *Customer) keep(item table.Item, value any) error {
 	return err
 }
 
-// Merged are our own ids of all who were merged into the customer, and of its other ids.
-func (c *Customer) Merged() []string { return slices.Clone(c.head.Merged) }
-
 // once does what act decides, in one transaction with all that it told of, and begins anew
 // while other writes come between. Act gets what is kept under the sort keys for the
 // customer, and then for each who was merged into it; it says whether it was done before. A
