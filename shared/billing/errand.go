@@ -278,11 +278,15 @@ func (b *Biller) parting(scope table.Scope, s Subscription, was State) ([]table.
 		after = 0
 	}
 	e := errand{
-		ID: "card-" + short(hash("card", scope.String(), s.ID, string(s.BillingKey))), Kind: errandForget, Gateway: s.Gateway,
-		Subscription: s.ID, CustomerKey: s.CustomerKey, WakeAt: b.Clock.Now().Add(after), Sealed: s.BillingKey,
+		ID: partingID(scope, s), Kind: errandForget, Gateway: s.Gateway,
+		Subscription: s.ID, WakeAt: b.Clock.Now().Add(after), Sealed: s.BillingKey,
 	}
 	write, err := e.put(table.Item{}, scope, b.Shards)
 	return []table.Write{write}, err
+}
+
+func partingID(scope table.Scope, s Subscription) string {
+	return "card-" + short(hash("card", scope.String(), s.ID, string(s.BillingKey)))
 }
 
 // forget deletes a billing key at its gateway, or revokes a mandate there.

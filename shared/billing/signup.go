@@ -237,7 +237,9 @@ func (b *Biller) create(ctx context.Context, scope table.Scope, r SignUp, terms 
 		return read{}, false, err
 	}
 	if r.ID == "" {
-		r.ID = "sub_" + short(hash("subscription", c.Ref, r.Plan, r.Card.AuthKey))
+		if r.ID, err = b.derived(ctx, scope, r, c); err != nil {
+			return read{}, false, err
+		}
 	}
 	request := r.request(c.Ref)
 	was, err := b.get(ctx, scope, r.ID)
@@ -252,7 +254,7 @@ func (b *Biller) create(ctx context.Context, scope table.Scope, r SignUp, terms 
 		if err := b.unused(ctx, scope, was.Subscription); err != nil {
 			return read{}, false, err
 		}
-	case was.Request != request:
+	case was.Request != request && was.Request != r.request(was.Customer): // of before it was merged
 		return read{}, false, fault.New(fault.Conflict, "subscription_exists", "A subscription with this id was asked for with another body.")
 	default:
 		return was, true, nil
@@ -285,6 +287,21 @@ func (b *Biller) create(ctx context.Context, scope table.Scope, r SignUp, terms 
 	item, err := s.item(was.item, scope, b.Shards)
 	item.Revision++
 	return read{s, item}, false, err
+}
+
+// derived is the id of a sign-up that came without one. Asked for again after its customer was
+// merged into another, it is the one of before.
+func (b *Biller) derived(ctx context.Context, scope table.Scope, r SignUp, c *customer.Customer) (string, error) {
+	of := func(ref string) string { return "sub_" + short(hash("subscription", ref, r.Plan, r.Card.AuthKey)) }
+	var ids []string
+	for _, ref := range c.Merged() {
+		ids = append(ids, of(ref))
+	}
+	held, err := b.Held(ctx, scope, ids)
+	if err != nil || len(held) == 0 {
+		return of(c.Ref), err
+	}
+	return held[0].ID, nil
 }
 
 // unused refuses the id of a sign-up that came to nothing, though its page took money: that

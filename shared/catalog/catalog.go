@@ -239,3 +239,18 @@ func (c *Catalog) Plan(id string) (Plan, bool) {
 	p, ok := c.plans[id]
 	return p, ok
 }
+
+// Opens says whether a product or plan opens an entitlement of that name.
+func (c *Catalog) Opens(entitlement string) bool {
+	for _, p := range c.products {
+		if p.Entitlement == entitlement && entitlement != "" {
+			return true
+		}
+	}
+	for _, p := range c.plans {
+		if p.Entitlement == entitlement && entitlement != "" {
+			return true
+		}
+	}
+	return false
+}

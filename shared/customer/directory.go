@@ -140,3 +140,7 @@ func bound(ctx context.Context, tables table.Tables, scope table.Scope, kind, va
 func aliasKey(scope table.Scope, kind, value string) table.Key {
 	return table.Key{Table: table.Customers, Partition: scope.Key("alias", kind, value), Sort: aliasSort}
 }
+
+// Merged are our own ids of those who were merged into the customer, and of its other ids:
+// what was derived from one of them still stands.
+func (c *Customer) Merged() []string { return slices.Clone(c.head.Merged) }
