@@ -14,7 +14,7 @@ import (
 	"grantline/infra/local/stack"
 )
 
-// setting is a whole number of the environment, so that the same test runs for half a minute
+// setting is a whole number of the environment, so that the same test runs for some seconds
 // with each change and for ten minutes with make kill-consumers.
 func setting(t *testing.T, name string, usual int) int {
 	t.Helper()
@@ -61,7 +61,7 @@ func killer(ctx context.Context, s *stack.Stack, functions []string, seed uint64
 func TestWhoeverKillsConsumersMoneyIsTakenOnce(t *testing.T) {
 	t.Parallel()
 	subscriptions := setting(t, "KILL_SUBSCRIPTIONS", 40)
-	lasting := time.Duration(setting(t, "KILL_SECONDS", 20)) * time.Second
+	lasting := time.Duration(setting(t, "KILL_SECONDS", 12)) * time.Second
 	pause := time.Duration(setting(t, "KILL_MILLISECONDS", 150)) * time.Millisecond
 	seed := uint64(setting(t, "KILL_SEED", int(time.Now().UnixNano()%1_000_000)+1))
 	s := start(t, nil)

@@ -117,11 +117,11 @@ func TestASixHourOutageOfTheSchedulerIsMadeUpFor(t *testing.T) {
 	`)
 }
 
-// For six hours around a renewal, or a quarter of one where there is little time, no call of
+// For six hours around a renewal, or ten minutes where there is little time, no call of
 // the tables succeeds; and for as long as that writes alone fail, with nothing done and with all done.
 func TestAnOutageOfTheTablesIsMadeUpFor(t *testing.T) {
 	t.Parallel()
-	outage := "15m"
+	outage := "10m"
 	if long() {
 		outage = "6h"
 	}

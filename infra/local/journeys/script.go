@@ -19,7 +19,7 @@
 //	clock until 2040-01-31T04:10:00Z
 //	effects toss charged == 13                               entries of a kind in a simulator's log
 //	effects toss charged once for each order                 no two of them are of one orderId
-//	queues are empty                                         and no dead letter
+//	queues are empty                                         once nothing is under way; and no dead letter
 //
 // "as minji" signs in as that customer; "as app for minji" uses the public key; "as
 // server" the secret key; "as server for minji" with the header as well. Paths under
