@@ -199,6 +199,11 @@ func samples() []sample {
 		{name: "purchase.ending", of: kim(event.Event{Type: event.PurchaseEnding, At: days(3), ExpiresAt: &month}, apple(), sub)},
 		{name: "purchase.resumed", of: kim(event.Event{Type: event.PurchaseResumed, At: days(4), ExpiresAt: &month}, apple(), sub)},
 		{name: "purchase.expired", of: kim(event.Event{Type: event.PurchaseExpired, At: month, ExpiresAt: &month}, apple(), sub)},
+		{name: "purchase.expired.still_given", of: func() revenuecat.Telling {
+			t := kim(event.Event{Type: event.PurchaseExpired, At: month, ExpiresAt: &month}, apple(), sub)
+			t.Entitlements = []string{"premium"}
+			return t
+		}()},
 		{name: "purchase.transferred", of: to(lee(event.Event{Type: event.PurchaseTransferred, At: days(3)}, apple(), sub), "kim", false)},
 		{name: "purchase.transferred.away", of: to(kim(event.Event{Type: event.PurchaseTransferred, At: days(3)}, apple(), sub), "lee", true), silent: true},
 		{name: "purchase.transferred.gems", of: to(kim(event.Event{Type: event.PurchaseTransferred, At: days(3), WalletCurrency: "gems", Credited: -100}, gems(), once), "lee", true)},
@@ -239,7 +244,7 @@ func samples() []sample {
 		{name: "dunning.reminder", of: park(event.Event{Type: event.DunningReminder, Period: number(1)}, nil), silent: true},
 
 		{name: "entitlement.granted", of: kim(event.Event{Type: event.EntitlementGranted, Entitlement: "premium", ExpiresAt: end(days(14)), Reference: "ticket-4711"}, nil, "")},
-		{name: "entitlement.revoked", of: kim(event.Event{Type: event.EntitlementRevoked, At: days(3), Entitlement: "premium", Reference: "ticket-4712"}, nil, "")},
+		{name: "entitlement.revoked", of: kim(event.Event{Type: event.EntitlementRevoked, At: days(3), Entitlement: "premium", Reference: "ticket-4711"}, nil, "")},
 		{name: "entitlement.updated", of: kim(event.Event{Type: event.EntitlementUpdated, Entitlement: "premium"}, nil, ""), silent: true},
 		{name: "entitlement.paid_twice", of: kim(event.Event{Type: event.EntitlementPaidTwice, Entitlement: "premium"}, nil, ""), silent: true},
 		{name: "wallet.credited", of: kim(event.Event{Type: event.WalletCredited, WalletCurrency: "gems", Credited: 20, Balance: balance(120), Reference: "sorry"}, nil, "")},

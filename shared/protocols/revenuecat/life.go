@@ -95,14 +95,17 @@ func (t Telling) ids(besides string) []string {
 
 func (t Telling) entitlements() []string {
 	switch {
-	case len(t.Entitlements) > 0:
-		return t.Entitlements
 	case t.Event.Entitlement != "":
 		return []string{t.Event.Entitlement}
 	case t.Order != nil && t.Order.Entitlement != "":
 		return []string{t.Order.Entitlement}
 	}
 	return nil
+}
+
+// ended are those of them that nobody gives any more.
+func (t Telling) ended() []string {
+	return slices.DeleteFunc(t.entitlements(), func(id string) bool { return slices.Contains(t.Entitlements, id) })
 }
 
 // product is the store's name of it, at Play with ":" and the base plan as the catalog has
@@ -191,12 +194,17 @@ func (t Telling) original() string {
 	return id
 }
 
-// grant is one name for all that the company says of an entitlement of a customer. Consumers
-// keep what was bought by it, so no two customers may have the same.
+// grant is one name for a grant of the company's, and its end. Consumers keep what was bought
+// by it, so no two customers may have the same.
 func (t Telling) grant() string {
+	return "given_" + t.mark(t.Event.Entitlement, t.Event.Reference)
+}
+
+// mark stands for something of the customer's.
+func (t Telling) mark(of ...string) string {
 	h := sha256.New()
-	for _, part := range []string{t.Scope.Project, t.Scope.Environment, t.CustomerID, t.Event.Entitlement} {
+	for _, part := range append([]string{t.Scope.Project, t.Scope.Environment, t.CustomerID}, of...) {
 		fmt.Fprintf(h, "%d:%s", len(part), part)
 	}
-	return "given_" + hex.EncodeToString(h.Sum(nil)[:16])
+	return hex.EncodeToString(h.Sum(nil)[:16])
 }

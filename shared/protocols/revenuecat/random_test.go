@@ -142,9 +142,9 @@ func TestWhateverAnEventHoldsTheBodyIsJSONOfTheDocumentedTypes(t *testing.T) {
 		of.Event.Type = types[random.IntN(len(types))]
 		of.Event.At, of.Event.Amount, of.Event.Credited = instant(), count(), count()
 		of.Event.Entitlement, of.Event.Store, of.Event.OrderID, of.Event.Currency = word(), word(), word(), word()
-		of.Event.WalletCurrency, of.Event.ToOther, of.Other, of.Grace, of.Kept = word(), random.IntN(2) == 0, word(), random.IntN(2) == 0, random.IntN(2) == 0
+		of.Event.WalletCurrency, of.Event.ToOther, of.Other, of.Grace = word(), random.IntN(2) == 0, word(), random.IntN(2) == 0
 		of.CustomerID, of.ID = "c"+word(), "e"+word()
-		of.OtherIDs = []string{word(), word()}
+		of.OtherIDs, of.Entitlements = []string{word(), word()}, []string{word()}
 		of.Kind = []catalog.Kind{"", catalog.Subscription, catalog.Consumable, "of tomorrow"}[random.IntN(4)]
 		if of.Order = other.Order; of.Order != nil {
 			of.Order.Price, of.Order.Credited, of.Order.Until, of.Order.ID, of.Order.Line = count(), count(), instant(), word(), word()

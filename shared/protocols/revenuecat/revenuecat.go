@@ -12,7 +12,6 @@ package revenuecat
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"grantline/shared/billing"
@@ -29,7 +28,7 @@ const mostIDBytes = 112
 // Telling is an event with what the format says besides.
 type Telling struct {
 	Scope      table.Scope
-	CustomerID string   // the company's first id of whom it happened to
+	CustomerID string   // the company's first id of whom it happened to, "" once that one was erased
 	OtherIDs   []string // its other ids
 	Other      string   // the company's id of the event's other customer, "" if there is none or nobody knows it any more
 	Event      event.Event
@@ -43,24 +42,22 @@ type Telling struct {
 	Kind catalog.Kind
 	// Grace says that the plan keeps access while attempts remain.
 	Grace bool
-	// Kept says that access by the same purchase or subscription goes on though money was
-	// given back.
-	Kept bool
-	// Entitlements are what the product opens; the event's own, if there are none.
+	// Entitlements are what the customer may use now, whoever gives it: no message that ends
+	// something names one of them.
 	Entitlements []string
 	// ID is the event's for ever: a consumer that has seen it ignores the rest.
 	ID string
 }
 
 // Compose makes the body of the request that tells an event, false if the format has no
-// word for it. It returns an error for a Telling without an id of the event or the
-// customer, or with one that is too long.
+// word for it, or the customer no id any more. It returns an error for a Telling without an
+// id of the event, or with one that is too long.
 func Compose(t Telling) (body []byte, ok bool, err error) {
 	if err := t.check(); err != nil {
 		return nil, false, err
 	}
 	say := words[t.Event.Type]
-	if say == nil {
+	if say == nil || t.CustomerID == "" {
 		return nil, false, nil
 	}
 	said := say(t)
@@ -78,6 +75,9 @@ func Also(t Telling) ([][]byte, error) {
 	if err := t.check(); err != nil {
 		return nil, err
 	}
+	if t.CustomerID == "" {
+		return nil, nil
+	}
 	var bodies [][]byte
 	for _, said := range t.besides() {
 		body, err := t.encode(said)
@@ -90,11 +90,8 @@ func Also(t Telling) ([][]byte, error) {
 }
 
 func (t Telling) check() error {
-	switch {
-	case t.ID == "" || len(t.ID) > mostIDBytes:
+	if t.ID == "" || len(t.ID) > mostIDBytes {
 		return fmt.Errorf("revenuecat: bug in the caller: the id of an event has 1 to %d bytes, not %d", mostIDBytes, len(t.ID))
-	case t.CustomerID == "":
-		return errors.New("revenuecat: bug in the caller: an event without a customer")
 	}
 	return nil
 }

@@ -84,6 +84,24 @@ func TestEachEventIsToldAsItsDocumentSays(t *testing.T) {
 	}
 }
 
+// bodiesOf are what both make of one event.
+func bodiesOf(t *testing.T, of revenuecat.Telling) map[string][]byte {
+	t.Helper()
+	body, ok, err := revenuecat.Compose(of)
+	more, failed := revenuecat.Also(of)
+	if err != nil || failed != nil {
+		t.Fatalf("%s: got %v and %v, want bodies", of.ID, err, failed)
+	}
+	made := map[string][]byte{}
+	if ok {
+		made[of.ID] = body
+	}
+	for i, body := range more {
+		made[of.ID+"+"+strconv.Itoa(i+1)] = body
+	}
+	return made
+}
+
 // typesInSource reads the types of events from the source, so that one that is added there
 // is missed here.
 func typesInSource(t *testing.T) []event.Type {
@@ -299,20 +317,48 @@ func TestNothingPersonalAndNothingOfTheCardIsTold(t *testing.T) {
 	}
 }
 
-func TestAnEventWithoutAnIDOrACustomerIsRefused(t *testing.T) {
-	good := samples()[0].of
-	for name, spoil := range map[string]func(*revenuecat.Telling){
-		"no id":       func(t *revenuecat.Telling) { t.ID = "" },
-		"long id":     func(t *revenuecat.Telling) { t.ID = strings.Repeat("x", 113) },
-		"no customer": func(t *revenuecat.Telling) { t.CustomerID = "" },
-	} {
-		bad := good
-		spoil(&bad)
+func TestAnEventWithoutAnIDIsRefused(t *testing.T) {
+	for _, id := range []string{"", strings.Repeat("x", 113)} {
+		bad := named(t, "purchase.granted.gems")
+		bad.ID = id
 		if body, ok, err := revenuecat.Compose(bad); err == nil || ok || body != nil {
-			t.Errorf("%s: Compose: got %s, %t, %v; want an error alone", name, body, ok, err)
+			t.Errorf("%q: Compose: got %s, %t, %v; want an error alone", id, body, ok, err)
 		}
 		if more, err := revenuecat.Also(bad); err == nil || more != nil {
-			t.Errorf("%s: Also: got %s, %v; want an error alone", name, more, err)
+			t.Errorf("%q: Also: got %s, %v; want an error alone", id, more, err)
 		}
+	}
+}
+
+func TestNothingIsToldOfWhoWasErased(t *testing.T) {
+	for _, s := range samples() {
+		s.of.CustomerID = ""
+		body, ok, err := revenuecat.Compose(s.of)
+		more, failed := revenuecat.Also(s.of)
+		if ok || body != nil || more != nil || err != nil || failed != nil {
+			t.Errorf("%s: got %s, %t, %v and %s, %v; want nothing", s.name, body, ok, err, more, failed)
+		}
+	}
+}
+
+// What Apple ended, our own gateway may still give.
+func TestNoMessageEndsWhatAnotherProviderStillGives(t *testing.T) {
+	for _, s := range samples() {
+		s.of.Entitlements = []string{"premium", "ad_free"}
+		for name, body := range bodiesOf(t, s.of) {
+			got := decoded(t, s.name, body)
+			over := got["type"] == "EXPIRATION" || got["cancel_reason"] == "CUSTOMER_SUPPORT"
+			if over && got["entitlement_ids"] != nil {
+				t.Errorf("%s: got entitlement_ids %v in what is over, want null", name, got["entitlement_ids"])
+			}
+			if !over && got["product_id"] != nil && s.of.Event.Entitlement != "" && got["entitlement_ids"] == nil {
+				t.Errorf("%s: got no entitlement_ids, want what was bought", name)
+			}
+		}
+	}
+	earlier := named(t, "charge.refunded")
+	earlier.Entitlements = []string{"premium"}
+	if body, ok, err := revenuecat.Compose(earlier); ok || err != nil {
+		t.Errorf("an earlier period's refund: got %s, %v; want nothing", body, err)
 	}
 }

@@ -78,7 +78,7 @@ var words = map[event.Type]func(Telling) *message{
 	// No attempt is left, and access is over.
 	event.SubscriptionUnpaid: Telling.unpaid,
 	// Access is over; why follows from who asked for it.
-	event.SubscriptionCancelled: Telling.ended,
+	event.SubscriptionCancelled: Telling.stopped,
 	// It will not renew, and access stays for what is paid.
 	event.SubscriptionEnding: func(t Telling) *message { return t.cancelled(t.asked()) },
 	// It will renew after all.
@@ -161,11 +161,15 @@ func (t Telling) bought() *message {
 	return t.life(typeNonRenewingPurchase, taken)
 }
 
+// shared has an original transaction of its own, as each member of a family has at Apple:
+// consumers keep what was bought by it, and would take it from the one who shares.
 func (t Telling) shared() *message {
 	if t.Event.ToOther {
 		return nil
 	}
 	m := t.bought()
+	m.IsFamilyShare = true
+	m.OriginalTransactionID += "_" + t.mark("shared")
 	t.priced(m.lifecycle, none)
 	return m
 }
@@ -192,28 +196,36 @@ func (t Telling) cancelled(reason string) *message {
 
 func (t Telling) expired(reason string) *message {
 	m := t.life(typeExpiration, none)
-	m.ExpirationReason = &reason
+	m.ExpirationReason, m.EntitlementIDs = &reason, orNull(t.ended())
 	if m.ExpirationAtMS == nil || *m.ExpirationAtMS > t.Event.At.UnixMilli() {
 		m.ExpirationAtMS = at(t.Event.At)
 	}
 	return m
 }
 
-// refunded is nil for money that was given back while access goes on, be it a part or that of
-// an earlier period: consumers take the message for the end ("refunds for earlier
-// subscription periods do not trigger this event"). The end is now, for consumers that go by
-// it.
+// refunded is nil for money that was given back while the same agreement goes on, be it a
+// part or that of an earlier period: consumers take the message for the end ("refunds for
+// earlier subscription periods do not trigger this event"). The end is now, for consumers
+// that go by it.
 func (t Telling) refunded() *message {
-	m, reason := t.life(typeCancellation, returned), bySupport
-	m.CancelReason = &reason
-	c := t.Charge
-	switch end := t.until(); {
-	case t.Kept, c != nil && !c.OnDemand && c.Refunded < c.Amount, t.Order != nil && t.renews() && !end.IsZero() && end.Before(t.Event.At):
+	m, reason, left := t.life(typeCancellation, returned), bySupport, t.ended()
+	m.CancelReason, m.EntitlementIDs = &reason, orNull(left)
+	switch c, end := t.Charge, t.until(); {
+	case c != nil && !c.OnDemand && (c.Refunded < c.Amount || len(left) < len(t.entitlements())),
+		t.Order != nil && t.renews() && !end.IsZero() && end.Before(t.Event.At):
 		return nil
 	case end.After(t.Event.At):
 		m.ExpirationAtMS = at(t.Event.At)
 	}
 	return m
+}
+
+// orNull has no empty array where the format has null.
+func orNull(ids []string) []string {
+	if len(ids) == 0 {
+		return nil
+	}
+	return ids
 }
 
 // troubled is nil where nothing was bought yet: an agreement whose first charge was
@@ -245,9 +257,9 @@ func (t Telling) unpaid() *message {
 	return t.expired(byBilling)
 }
 
-// ended is nil for an agreement that never came to be: what is over there had not begun, and
+// stopped is nil for an agreement that never came to be: what is over there had not begun, and
 // a consumer would end what another provider still gives.
-func (t Telling) ended() *message {
+func (t Telling) stopped() *message {
 	e := t.Event
 	switch {
 	case e.DeclineCode != "" && (e.Period == nil || *e.Period == 0):
