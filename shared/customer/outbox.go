@@ -38,19 +38,27 @@ func (c *Customer) outbox(was *table.Index, now time.Time) *table.Index {
 // Waiting are our own ids of customers with events that were not handed on, in one shard,
 // those that wait longest first, and most of them at most.
 func Waiting(ctx context.Context, tables table.Tables, scope table.Scope, shard, most int) ([]string, error) {
-	page, err := tables.Query(ctx, table.Query{
-		Table: table.Customers, Indexed: true, Partition: outboxPartition(scope, shard), Limit: most,
-	})
+	page, err := tables.Query(ctx, Outbox(scope, shard, most))
 	if err != nil {
 		return nil, fmt.Errorf("customer: outbox: %w", err)
 	}
 	var refs []string
 	for _, item := range page.Items {
-		if _, ref, ok := strings.Cut(item.Index.Sort, "#"); ok {
-			refs = append(refs, ref)
-		}
+		refs = append(refs, RefOf(item))
 	}
 	return refs, nil
+}
+
+// Outbox asks for one shard's entries of customers with events that were not handed on, those
+// that wait longest first. RefOf says whose an entry is.
+func Outbox(scope table.Scope, shard, most int) table.Query {
+	return table.Query{Table: table.Customers, Indexed: true, Partition: outboxPartition(scope, shard), Limit: most}
+}
+
+// RefOf is our own id of the customer whose entry of the outbox that is.
+func RefOf(entry table.Item) string {
+	_, ref, _ := strings.Cut(entry.Index.Sort, "#")
+	return ref
 }
 
 // Outgoing reads how far a customer's events go and how far they were handed on, without
@@ -73,4 +81,23 @@ func (c *Customer) Relay() (table.Write, error) {
 	}
 	item.Schema, item.Index = schema, nil
 	return table.Put(item), nil
+}
+
+// Before is the number of the customer's last event that was handed on or happened before an
+// instant, 0 if there is none. page is how many events are read at once.
+func Before(ctx context.Context, tables table.Tables, scope table.Scope, c *Customer, at time.Time, page int) (int64, error) {
+	for last := c.head.Sequence; last > c.head.Relayed; {
+		from := max(c.head.Relayed, last-int64(page))
+		records, err := Log(ctx, tables, scope, c.Ref, from, int(last-from))
+		if err != nil {
+			return 0, err
+		}
+		for i := len(records) - 1; i >= 0; i-- {
+			if records[i].At.Before(at) {
+				return records[i].Sequence, nil
+			}
+		}
+		last = from
+	}
+	return c.head.Relayed, nil
 }
