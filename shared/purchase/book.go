@@ -9,9 +9,11 @@ import (
 	"slices"
 	"time"
 
+	"grantline/shared/abuse"
 	"grantline/shared/catalog"
 	"grantline/shared/clock"
 	"grantline/shared/customer"
+	"grantline/shared/event"
 	"grantline/shared/fault"
 	"grantline/shared/table"
 )
@@ -29,6 +31,10 @@ type Book struct {
 	// TestsPerDay is how many purchases without money a customer of a production project
 	// is granted in a day, since App Review and TestFlight buy that way; 0 grants none.
 	TestsPerDay int
+	// Restore is what a claim of another customer's purchase does; "" is Keep.
+	Restore RestorePolicy
+	// Abuse is what follows from what a customer had refunded; nil is nothing.
+	Abuse abuse.Policy
 }
 
 // Stores that can be claimed from.
@@ -48,10 +54,14 @@ type Claimed struct {
 	checkAt time.Time // as the line's
 	line    table.Key
 	owes    bool // the store is to be told of what was granted
+	owed    bool // or was before, and may not have been
 }
 
 // answerMargin is what is kept of a claim's time for writing down what the store said.
 const answerMargin = 4 * time.Second
+
+// mostLost bounds how often it is looked at again what became of a write without an answer.
+const mostLost = 2
 
 // mostTries bounds how often a claim starts anew because another write came between.
 // Every try that fails means that another one succeeded.
@@ -63,6 +73,10 @@ const mostTries = 60
 // out. A sale whose money is not taken yet gives an order in state OrderPending, which
 // is not written.
 func (b *Book) Claim(ctx context.Context, scope table.Scope, customerID string, p Proof) (Claimed, error) {
+	if event.CauseOf(ctx) == nil {
+		ctx = event.Because(ctx, event.Cause{Kind: event.ByClaim})
+	}
+	by := claim{customerID, p.GiftTo}
 	store, err := b.store(scope, p.Store)
 	if err != nil {
 		return Claimed{}, err
@@ -73,7 +87,7 @@ func (b *Book) Claim(ctx context.Context, scope table.Scope, customerID string, 
 		order, byOrder = named.OrderOf(p)
 	}
 	if byOrder {
-		claimed, known, err := b.known(ctx, scope, customerID, OrderID(p.Store, order), time.Time{})
+		claimed, known, err := b.known(ctx, scope, by, OrderID(p.Store, order), time.Time{})
 		if err != nil {
 			return Claimed{}, err
 		}
@@ -96,7 +110,7 @@ func (b *Book) Claim(ctx context.Context, scope table.Scope, customerID string, 
 		}
 		if says {
 			// An old word cannot tell our book anything.
-			if claimed, known, err := b.known(ctx, scope, customerID, OrderID(p.Store, signed.Order), signed.AsOf); known || err != nil {
+			if claimed, known, err := b.known(ctx, scope, by, OrderID(p.Store, signed.Order), signed.AsOf); known || err != nil {
 				return claimed, err
 			}
 		}
@@ -121,16 +135,16 @@ func (b *Book) Claim(ctx context.Context, scope table.Scope, customerID string, 
 			if err = b.knownToNobody(ctx, store, p); err != nil {
 				return Claimed{}, err
 			}
-			return b.settle(ctx, scope, &customerID, told)
+			return b.settle(ctx, scope, &by, told)
 		}
 	}
 	if fault.Retryable(err) && signed.Order != "" {
-		if claimed, known, failed := b.known(ctx, scope, customerID, OrderID(p.Store, signed.Order), time.Time{}); known || failed != nil {
+		if claimed, known, failed := b.known(ctx, scope, by, OrderID(p.Store, signed.Order), time.Time{}); known || failed != nil {
 			return claimed, failed
 		}
 	}
 	if named, ok := store.(Acknowledger); ok && (fault.Retryable(err) || errors.Is(err, fault.NotFound)) {
-		if claimed, known, failed := b.knownLine(ctx, scope, customerID, p.Store, named.LineOf(p)); known || failed != nil {
+		if claimed, known, failed := b.knownLine(ctx, scope, by, p.Store, named.LineOf(p)); known || failed != nil {
 			return claimed, failed
 		}
 	}
@@ -140,7 +154,7 @@ func (b *Book) Claim(ctx context.Context, scope table.Scope, customerID string, 
 	if err != nil {
 		return Claimed{}, err
 	}
-	claimed, err := b.settle(ctx, scope, &customerID, news)
+	claimed, err := b.settle(ctx, scope, &by, news)
 	if err == nil && claimed.owes {
 		b.finishNow(ctx, scope, claimed.line)
 	}
@@ -167,45 +181,54 @@ func ownedByAnother() error {
 
 func invalid(detail string) error { return fault.New(fault.Invalid, "invalid_purchase", "%s", detail) }
 
-// settle compares news with our records and writes what follows, for the customer who
-// claims it, or for nobody in particular. It begins anew while other writes come between.
-func (b *Book) settle(ctx context.Context, scope table.Scope, claimant *string, news News) (Claimed, error) {
+// settle compares news with our records and writes what follows, for who claims it, or for
+// nobody in particular. It begins anew while other writes come between, and where a write
+// had no answer, for then it may have happened.
+func (b *Book) settle(ctx context.Context, scope table.Scope, by *claim, news News) (Claimed, error) {
+	lost := 0
 	for try := range mostTries {
-		claimed, err := b.compare(ctx, scope, claimant, news)
-		if !errors.As(err, new(*table.Conflict)) {
+		claimed, err := b.compare(ctx, scope, by, news)
+		switch {
+		case err == nil && lost > 0:
+			claimed.owes = claimed.owes || claimed.owed
+			return claimed, nil
+		case errors.As(err, new(*unanswered)) && lost < mostLost:
+			lost++
+		case !errors.As(err, new(*table.Conflict)):
 			return claimed, err
 		}
-		if err := b.Clock.Sleep(ctx, pause(try)); err != nil {
+		if b.Clock.Sleep(ctx, pause(try)) != nil {
 			break
 		}
 	}
 	return Claimed{}, fault.New(fault.Unavailable, "busy", "Too much happened to this customer at once; ask again.")
 }
 
-// compare is one try of settle. A *table.Conflict means that another write came between.
-func (b *Book) compare(ctx context.Context, scope table.Scope, claimant *string, news News) (Claimed, error) {
+// compare is one try of settle. A *table.Conflict means that another write came between, and
+// *unanswered that nobody knows whether its own happened.
+func (b *Book) compare(ctx context.Context, scope table.Scope, by *claim, news News) (Claimed, error) {
 	news, err := news.checked()
 	if err != nil {
 		return Claimed{}, err
 	}
-	was, news, err := b.read(ctx, scope, claimant, news)
+	was, news, err := b.read(ctx, scope, by, news)
 	if err != nil {
 		return Claimed{}, err
 	}
-	asked := news.Sales[0]
-	if claimant != nil && was.owner != "" && !was.customer.Is(was.owner) {
-		return Claimed{}, ownedByAnother()
-	}
-	switch asked.State {
+	switch news.Sales[0].State {
 	case Failed:
 		if !was.revoke(news) {
-			return b.unpaid(ctx, was, news, claimant != nil)
+			return b.unpaid(ctx, was, news)
 		}
 	case Pending:
-		return b.unpaid(ctx, was, news, claimant != nil)
+		return b.unpaid(ctx, was, news)
 	case Paid, Replaced, Refunded:
 	}
-	is, err := b.decide(was, news, claimant != nil, b.Clock.Now())
+	now := b.Clock.Now()
+	is, err := b.decide(was, news, now)
+	if err == nil && was.restoring {
+		err = b.restore(&is, now)
+	}
 	if err != nil {
 		return Claimed{}, err
 	}
@@ -214,16 +237,16 @@ func (b *Book) compare(ctx context.Context, scope table.Scope, claimant *string,
 	}
 	b.remind(ctx, is.forgotten)
 	order := is.entries[is.answers()].is
-	if claimant == nil {
-		return Claimed{Order: order, checkAt: is.line.CheckAt, line: is.item.Key, owes: is.owes}, nil
-	}
+	claimed := Claimed{Order: order, Customer: is.claimant, line: is.item.Key, owes: is.owes, owed: slices.ContainsFunc(is.line.Tokens, Held.owes)}
 	switch {
+	case by == nil:
+		claimed.checkAt = is.line.CheckAt
 	case order.State == OrderRefunded:
 		return Claimed{}, invalid("The store says that this was refunded.")
 	case order.Replaced:
 		return Claimed{}, fault.New(fault.Invalid, "superseded_purchase", "Another purchase took the place of this one; send that.")
 	}
-	return Claimed{Order: order, Customer: is.customer, line: is.item.Key, owes: is.owes}, nil
+	return claimed, nil
 }
 
 // revoke makes a refund of a sale that we know of and the store says failed; false if we know
@@ -240,7 +263,10 @@ func (s *state) revoke(news News) bool {
 
 // unpaid is what becomes of a sale whose money was not taken. Who claims what is still to be
 // paid is written down, where the store can be asked about it later.
-func (b *Book) unpaid(ctx context.Context, was state, news News, claimed bool) (Claimed, error) {
+func (b *Book) unpaid(ctx context.Context, was state, news News) (Claimed, error) {
+	if was.restoring {
+		return Claimed{}, ownedByAnother()
+	}
 	asked, t := news.Sales[0], news.Token
 	is := decision{state: was}
 	is.entries = nil // no order changes
@@ -249,13 +275,20 @@ func (b *Book) unpaid(ctx context.Context, was state, news News, claimed bool) (
 		switch h, held := is.line.held(t.ID); {
 		case asked.State == Failed && h.Pending:
 			is.line = is.line.drop(t.ID)
-		case asked.State == Pending && claimed && !held:
+		case asked.State == Pending && was.claimant != nil && !held:
 			is.line = is.line.meet(*t, false, true)
-			is.line.Owner = was.customer.Ref
+			is.line.Owner = was.holder.Ref
+			if was.giver != nil {
+				is.line.Giver = was.giver.Ref
+			}
 		}
 		is.line.CheckAt = is.line.checkAt(b.Clock.Now(), false)
 		is.lineChanged = !reflect.DeepEqual(is.line.Tokens, was.line.Tokens)
-		is.told = is.lineChanged && was.customer != nil && !was.customer.Exists()
+		for _, c := range was.people {
+			if is.lineChanged && !c.Exists() {
+				is.touch(c)
+			}
+		}
 		if !is.lineChanged {
 			is.pointers = nil
 		}
@@ -263,7 +296,7 @@ func (b *Book) unpaid(ctx context.Context, was state, news News, claimed bool) (
 			return Claimed{}, err
 		}
 	}
-	if !claimed {
+	if was.claimant == nil {
 		return Claimed{checkAt: is.line.CheckAt}, nil // there is nothing more to write down before there was money
 	}
 	if asked.State == Failed {
@@ -271,7 +304,7 @@ func (b *Book) unpaid(ctx context.Context, was state, news News, claimed bool) (
 	}
 	return Claimed{
 		Order:    Order{ID: OrderID(asked.Store, asked.Order), Kind: OrderKind, Store: asked.Store, SKU: asked.SKU, State: OrderPending},
-		Customer: was.customer,
+		Customer: was.claimant,
 	}, nil
 }
 
@@ -300,153 +333,6 @@ func (n News) checked() (News, error) {
 	return n, nil
 }
 
-// entry is an order as it was and as it is.
-type entry struct {
-	item    table.Item
-	was, is Order
-	sale    Sale
-	product catalog.Product
-	listed  bool // the catalog has the product
-	heard   bool // the sale was news
-	gaveWay bool // another token took the place of the one it was sold with
-}
-
-// state is everything of ours that news are compared with.
-type state struct {
-	scope    table.Scope
-	customer *customer.Customer // the claimant, or the owner; nil where there is neither
-	entries  []entry            // of each sale of the news, and then of what else the line holds unclaimed
-	item     table.Item         // of the line
-	line     Record
-	recorded bool         // the token of the news has a record
-	pointers []table.Item // of tokens that have none, and are not the line itself
-	bound    string       // our id of the customer whom the sale's account names, or ""
-	owner    string       // our id of the customer whom it belongs to, or ""
-}
-
-// read gathers the state, for a claim of something new in two round trips.
-func (b *Book) read(ctx context.Context, scope table.Scope, claimant *string, news News) (state, News, error) {
-	asked := news.Sales[0]
-	now := state{scope: scope}
-	var err error
-	if claimant != nil {
-		if now.customer, err = b.Customers.Named(ctx, scope, *claimant); err != nil {
-			return state{}, News{}, err
-		}
-	}
-	var keys []table.Key
-	if news.Token == nil {
-		now.item.Key = recordKey(scope, asked.Store, asked.Line)
-		keys = append(keys, now.item.Key)
-	} else {
-		if err := b.locate(ctx, &now, news); err != nil {
-			return state{}, News{}, err
-		}
-	}
-	if news.Sales, err = b.match(ctx, &now, keys, news.Sales); err != nil {
-		return state{}, News{}, err
-	}
-	asked = news.Sales[0]
-	if asked.Account != "" {
-		if now.bound, err = b.bound(ctx, now, asked); err != nil {
-			return state{}, News{}, err
-		}
-	}
-	for _, owner := range []string{now.line.Owner, now.entries[0].was.Customer, now.bound} {
-		if now.owner == "" {
-			now.owner = owner
-		}
-		if claimant != nil && owner != "" && owner != now.owner && !(now.customer.Is(owner) && now.customer.Is(now.owner)) {
-			return state{}, News{}, ownedByAnother() // whoever claims is one of them at most
-		}
-	}
-	if claimant == nil && now.owner != "" {
-		if now.customer, err = customer.Read(ctx, b.Tables, scope, now.owner); err != nil {
-			return state{}, News{}, fmt.Errorf("purchase: owner: %w", err)
-		}
-	}
-	if now.line.Owner == "" && (claimant != nil || now.owner != "") {
-		err = b.join(ctx, &now, now.line.inherited(mostTogether-len(now.entries), b.Clock.Now()))
-	} else if news.Token != nil {
-		err = b.join(ctx, &now, now.line.superseded(news))
-	}
-	return now, news, err
-}
-
-// bound is our id of the customer whom a sale's account names, "" if nobody is known by it.
-// What is derived from the claimant's id is the claimant's, whoever came with it before.
-func (b *Book) bound(ctx context.Context, now state, asked Sale) (string, error) {
-	if now.customer != nil {
-		own, err := b.Customers.Identity.StoreIDs(ctx, now.scope, now.customer.Profile.ID)
-		if err != nil {
-			return "", err
-		}
-		if own.At(asked.Store) == asked.Account {
-			return now.customer.Ref, nil
-		}
-	}
-	ref, err := customer.Bound(ctx, b.Tables, now.scope, asked.Store, asked.Account)
-	if ref != "" || err != nil || now.customer == nil {
-		return ref, err
-	}
-	// One who was never here, but was given a name for the store.
-	made, err := b.Customers.Identity.Made(ctx, now.scope, asked.Store, asked.Account)
-	if made {
-		err = ownedByAnother()
-	}
-	return "", err
-}
-
-// fill reads the line and the orders of a state.
-func (b *Book) fill(ctx context.Context, now *state, keys []table.Key) error {
-	items, err := b.Tables.GetAll(ctx, keys)
-	if err != nil {
-		return fmt.Errorf("purchase: reading: %w", err)
-	}
-	for _, item := range items {
-		if item.Key == now.item.Key {
-			now.item = item
-			now.line, err = decodeRecord(item)
-		}
-		for i := range now.entries {
-			if e := &now.entries[i]; item.Key == e.item.Key {
-				e.item = item
-				e.was, err = DecodeOrder(item)
-			}
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// join adds what else the line holds: for whoever becomes its owner, or what another token
-// takes the place of.
-func (b *Book) join(ctx context.Context, now *state, terms []Term) error {
-	var keys []table.Key
-	for i, t := range terms {
-		key := orderKey(now.scope, t.Order)
-		known := false
-		for _, e := range now.entries {
-			known = known || e.item.Key == key
-		}
-		if known || t.State == Refunded {
-			continue
-		}
-		p, listed := b.Catalog.BySKU(now.line.Store, t.SKU)
-		if !listed && i >= mostTerms {
-			continue // long over, and no reason to keep from its owner what is not
-		}
-		now.entries = append(now.entries, entry{item: table.Item{Key: key}, product: p, listed: listed})
-		keys = append(keys, key)
-	}
-	if len(keys) == 0 {
-		return nil
-	}
-	return b.fill(ctx, now, keys)
-}
-
 // commit writes what changed, all or nothing.
 func (b *Book) commit(ctx context.Context, is decision) error {
 	var writes []table.Write
@@ -471,8 +357,11 @@ func (b *Book) commit(ctx context.Context, is decision) error {
 		item.Index = is.line.index(is.scope)
 		writes = append(writes, table.Put(item))
 	}
-	if is.customer != nil && is.told {
-		own, err := is.customer.Writes(b.Clock.Now())
+	for _, c := range is.people {
+		if !is.touched[c.Ref] {
+			continue
+		}
+		own, err := c.Writes(b.Clock.Now())
 		if err != nil {
 			return err
 		}
@@ -483,7 +372,17 @@ func (b *Book) commit(ctx context.Context, is decision) error {
 	}
 	if err := b.Tables.Commit(ctx, writes...); err != nil {
 		// Not whose: an order's id may be the proof of it.
-		return fmt.Errorf("purchase: writing an order of %s: %w", is.line.Store, err)
+		err = fmt.Errorf("purchase: writing an order of %s: %w", is.line.Store, err)
+		if errors.Is(err, fault.Unavailable) {
+			return &unanswered{err}
+		}
+		return err
 	}
 	return nil
 }
+
+// unanswered is a write of which nobody knows whether it happened.
+type unanswered struct{ error }
+
+// Unwrap is what came instead of the answer.
+func (u *unanswered) Unwrap() error { return u.error }

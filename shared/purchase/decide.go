@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"grantline/shared/abuse"
 	"grantline/shared/catalog"
 	"grantline/shared/customer"
 	"grantline/shared/entitlement"
@@ -18,14 +19,15 @@ import (
 type decision struct {
 	state
 	lineChanged bool
-	told        bool    // the customer changed
-	owes        bool    // the store is to be told of what was granted now
-	forgotten   []Order // paid by the owner, and not in the catalog
+	touched     map[string]bool          // customers that changed, by our id
+	sheets      map[string]abuse.History // that changed, likewise
+	owes        bool                     // the store is to be told of what was granted now
+	forgotten   []Order                  // paid by the owner, and not in the catalog
 }
 
 // decide is what news make of a state. It reads nothing and writes nothing but the
-// customer in memory.
-func (b *Book) decide(was state, news News, claimed bool, now time.Time) (decision, error) {
+// customers in memory.
+func (b *Book) decide(was state, news News, now time.Time) (decision, error) {
 	is := decision{state: was}
 	is.entries = slices.Clone(was.entries)
 	is.line.Store, is.line.Line = news.Sales[0].Store, news.Sales[0].Line
@@ -39,7 +41,7 @@ func (b *Book) decide(was state, news News, claimed bool, now time.Time) (decisi
 		e := &is.entries[i]
 		e.is = e.was
 		if i >= len(news.Sales) {
-			if !over {
+			if !over && !e.along {
 				is.supersede(e, news)
 			}
 			continue
@@ -82,27 +84,10 @@ func (b *Book) decide(was state, news News, claimed bool, now time.Time) (decisi
 		}
 	}
 
-	owner := was.owner
-	if claimed && owner == "" && is.entries[0].is.claimable() {
-		owner = was.customer.Ref
+	if err := b.own(&is, now); err != nil {
+		return decision{}, err
 	}
-	if owner != "" && is.untouched() && b.tooManyTests(is, now) {
-		if claimed {
-			return decision{}, fault.New(fault.Denied, "test_purchases_refused", "No more purchases without money are granted to this customer today.")
-		}
-		owner = "" // it waits for its claim
-	}
-	is.line.Owner = owner
-	for i := range is.entries {
-		e := &is.entries[i]
-		switch {
-		case owner == "" || e.is.State != OrderUnclaimed:
-		case e.listed:
-			e.is = e.is.own(owner, e.product, now)
-		case !e.is.Replaced: // which would give nothing
-			is.forgotten = append(is.forgotten, e.is)
-		}
-	}
+	owner := is.line.Owner
 	if err := is.sellable(len(news.Sales)); err != nil {
 		return decision{}, err
 	}
@@ -134,18 +119,66 @@ func (b *Book) decide(was state, news News, claimed bool, now time.Time) (decisi
 	}
 	if owner != "" {
 		is.tellOrders(was.line.Owner == "" || len(was.line.Terms) == 0, now)
+		is.judge(b.Abuse, now)
 		for _, part := range is.line.parts() {
 			// What was never said before is no change of mind.
 			is.tellLine(part, was.line.part(part).first().Renewing, now)
 		}
 		// A customer to be is not robbed of what its token will name it for.
-		if account := news.Sales[0].Account; account != "" && was.bound == "" && (claimed || news.Token == nil) && !customer.Derived(is.line.Store, account) {
-			is.customer.Bind(is.line.Store, account)
-			is.told = true
+		if account := news.Sales[0].Account; account != "" && was.bound == "" && !was.restoring && (is.claiming() || news.Token == nil) && !customer.Derived(is.line.Store, account) {
+			is.payer().Bind(is.line.Store, account)
+			is.touch(is.payer())
 		}
 	}
 	is.lineChanged = is.item.Revision == 0 || !reflect.DeepEqual(is.line, was.line)
 	return is, nil
+}
+
+// own gives what was paid for and is nobody's to whom it belongs.
+func (b *Book) own(is *decision, now time.Time) error {
+	owner, claimed := is.owner, is.claiming()
+	if claimed && owner == "" && is.entries[0].is.claimable() {
+		owner = is.holder.Ref
+	}
+	if owner != "" && is.untouched() && b.tooManyTests(*is, now) {
+		if claimed {
+			return fault.New(fault.Denied, "test_purchases_refused", "No more purchases without money are granted to this customer today.")
+		}
+		owner = "" // it waits for its claim
+	}
+	refused := func(e entry) bool { return false }
+	if owner != "" && is.grants() && b.refuses(is, now) {
+		refused = func(e entry) bool {
+			return e.is.State == OrderUnclaimed && e.listed && e.product.Kind == catalog.Consumable
+		}
+		if claimed && refused(is.entries[0]) {
+			return fault.New(fault.Denied, "refused_by_policy", "No more of this is granted to this customer.")
+		}
+		if is.untouched() && !slices.ContainsFunc(is.entries, func(e entry) bool { return !refused(e) }) {
+			owner = ""
+		}
+	}
+	is.line.Owner = owner
+	switch {
+	case owner == "":
+		is.line.Giver, is.line.Shared = "", nil
+	case is.giver != nil && is.line.Giver == "":
+		is.line.Giver = is.giver.Ref
+	}
+	for i := range is.entries {
+		e := &is.entries[i]
+		switch {
+		case owner != "" && e.is.Customer != "" && len(is.line.Moves) > 0 && !is.holder.Is(e.is.Customer):
+			e.is.Customer = owner // the line went on without it
+		case owner == "" || e.is.State != OrderUnclaimed || e.along || refused(*e):
+		case e.listed:
+			e.is = e.is.own(owner, e.product, now)
+			e.is.Giver = is.line.Giver
+		case !e.is.Replaced: // which would give nothing
+			is.forgotten = append(is.forgotten, e.is)
+		}
+	}
+	return nil
 }
 
 // supersede gives up what was sold with a token whose place another took, unless that was
@@ -201,7 +234,7 @@ func (is decision) untouched() bool {
 // tooManyTests counts a line without money that a production project would grant something
 // of for the first time.
 func (b *Book) tooManyTests(is decision, now time.Time) bool {
-	return is.entries[0].is.Test && is.grants() && is.scope.Environment == "production" && is.customer.CountTest(now) > b.TestsPerDay
+	return is.entries[0].is.Test && is.grants() && is.scope.Environment == "production" && is.payer().CountTest(now) > b.TestsPerDay
 }
 
 // otherwisePaid says whether news are about a sale that was a test, and the one that is known was
@@ -238,7 +271,7 @@ func (e entry) term(line Record) (Term, bool) {
 	return t, true
 }
 
-// tellOrders brings the customer up to date with each order, and tells of what changed,
+// tellOrders brings the holder up to date with each order, and tells of what changed,
 // the oldest purchase first.
 func (is *decision) tellOrders(fresh bool, now time.Time) {
 	inTurn := make([]*entry, len(is.entries))
@@ -252,6 +285,7 @@ func (is *decision) tellOrders(fresh bool, now time.Time) {
 		if e.is.Customer == "" {
 			continue
 		}
+		is.note(*e, now)
 		moved := is.move(e, now)
 		kind := e.kind()
 		if kind == event.PurchaseGranted && !fresh {
@@ -269,18 +303,22 @@ func (is *decision) tellOrders(fresh bool, now time.Time) {
 		tell := event.Event{
 			Type: kind, At: now, OrderID: e.is.ID, Store: e.is.Store, ProductID: e.is.SKU, Entitlement: e.is.Entitlement, Test: e.is.Test,
 		}
-		if e.was.Customer == "" {
+		if e.was.Customer == "" && !is.given() {
 			tell.Amount, tell.Currency = e.is.Price, e.is.PriceIn
+		}
+		if is.given() {
+			tell.Other = is.giver.Ref
 		}
 		if end := e.is.Until; !end.IsZero() && e.is.State == OrderGranted {
 			tell.ExpiresAt = &end
 		}
 		if e.is.Currency != "" {
-			balance := is.customer.Wallets()[e.is.Currency].Balance(now)
+			balance := is.holder.Wallets()[e.is.Currency].Balance(now)
 			tell.WalletCurrency, tell.Credited, tell.Balance = e.is.Currency, moved, &balance
 		}
-		is.customer.Tell(tell)
-		is.told = true
+		is.holder.Tell(tell)
+		is.touch(is.holder)
+		is.tellGiver(e, kind, now)
 	}
 }
 
@@ -337,25 +375,28 @@ func (is *decision) move(e *entry, now time.Time) int64 {
 	lot := wallet.Lot{OrderID: o.ID, Kind: wallet.Paid, Granted: o.Credited, Test: o.Test}
 	moved := int64(0)
 	change := func(w wallet.Wallet, entry wallet.Entry) {
-		is.customer.SetWallet(o.Currency, w, entry)
+		is.holder.SetWallet(o.Currency, w, entry)
 		moved += entry.Amount
-		is.told = true
+		is.touch(is.holder)
 	}
 	if e.was.Customer == "" {
-		change(is.customer.Wallets()[o.Currency].Credit(lot))
+		change(is.holder.Wallets()[o.Currency].Credit(lot))
 	}
 	if back := o.back() - o.TakenBack; back > 0 {
-		change(is.customer.Wallets()[o.Currency].TakeBack(o.ID, back))
+		change(is.holder.Wallets()[o.Currency].TakeBack(o.ID, back))
 	} else if back < 0 {
-		change(is.customer.Wallets()[o.Currency].GiveBack(lot, -back))
+		change(is.holder.Wallets()[o.Currency].GiveBack(lot, -back))
 	}
 	o.TakenBack = o.back()
 	return moved
 }
 
-// before is what the customer last knew of a part of the line, the zero Source if nothing.
-func (is *decision) before(part string) entitlement.Source {
-	for _, s := range is.customer.Sources() {
+// before is what the holder last knew of a part of the line, the zero Source if nothing.
+func (is *decision) before(part string) entitlement.Source { return is.knows(is.holder, part) }
+
+// knows is what a customer has of a part of the line.
+func (is *decision) knows(c *customer.Customer, part string) entitlement.Source {
+	for _, s := range c.Sources() {
 		if s.Kind == entitlement.KindPurchase && s.Provider == is.line.Store && s.Ref == is.line.ref(part) {
 			return s
 		}
@@ -363,7 +404,7 @@ func (is *decision) before(part string) entitlement.Source {
 	return entitlement.Source{}
 }
 
-// tellLine brings the customer up to date with a part of the line; renewing says whether the
+// tellLine brings the holder, and who shares it, up to date with a part of the line; renewing says whether the
 // store had told of its renewals before.
 func (is *decision) tellLine(part string, renewing bool, now time.Time) {
 	line := is.line.part(part)
@@ -379,8 +420,8 @@ func (is *decision) tellLine(part string, renewing bool, now time.Time) {
 		if end := after.Until; !end.IsZero() {
 			e.ExpiresAt = &end
 		}
-		is.customer.Tell(e)
-		is.told = true
+		is.holder.Tell(e)
+		is.touch(is.holder)
 	}
 	same := before.OrderID == after.OrderID && after.State != entitlement.Ended
 	switch {
@@ -402,7 +443,10 @@ func (is *decision) tellLine(part string, renewing bool, now time.Time) {
 	}
 	is.line = is.line.tell(part, over)
 	if after != before {
-		is.customer.Replace(after)
-		is.told = true
+		is.holder.Replace(after)
+		is.touch(is.holder)
+	}
+	for _, c := range is.sharers() {
+		is.lend(c, part, after)
 	}
 }

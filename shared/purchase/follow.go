@@ -15,6 +15,7 @@ import (
 
 	"grantline/shared/clock"
 	"grantline/shared/customer"
+	"grantline/shared/event"
 	"grantline/shared/fault"
 	"grantline/shared/table"
 )
@@ -65,6 +66,9 @@ func (b *Book) follower(scope table.Scope, name string) (Follower, error) {
 // false for a notice that is about no sale, or that nobody can believe. Errors:
 // fault.Unavailable when it should come again.
 func (b *Book) LookAgain(ctx context.Context, scope table.Scope, store, evidence string) (bool, error) {
+	if event.CauseOf(ctx) == nil {
+		ctx = event.Because(ctx, event.Cause{Kind: event.ByNotice, Provider: store})
+	}
 	f, err := b.follower(scope, store)
 	if err != nil {
 		return false, err
@@ -118,7 +122,7 @@ func (b *Book) report(ctx context.Context, scope table.Scope, f Follower, news N
 					left = l.Remaining
 				}
 			}
-			u.Spendable, u.Spent = true, int((given-min(left, given))*wholly/given)
+			u.Spendable, u.Spent = true, int(fraction(given-min(left, given), given))
 		}
 	}
 	err := f.Report(ctx, news.Sales[0], u)
@@ -165,6 +169,7 @@ func (b *Book) answered(ctx context.Context, scope table.Scope, id, asked string
 // when the next is due; zero if none is. A line that the store cannot say anything about
 // now keeps what it gives, and one that cannot be taken over stops no other.
 func (b *Book) Review(ctx context.Context, scope table.Scope, store string, most int) (next time.Time, err error) {
+	ctx = event.Because(ctx, event.Cause{Kind: event.ByReview, Provider: store})
 	most = min(most, mostReviews)
 	f, err := b.follower(scope, store)
 	if err != nil {

@@ -44,14 +44,14 @@ func (is decision) answers() int {
 
 // knownOf is known for what a line gives now, the latest of its parts first: of one that is
 // not granted nothing is known.
-func (b *Book) knownOf(ctx context.Context, scope table.Scope, customerID string, r Record) (Claimed, bool, error) {
+func (b *Book) knownOf(ctx context.Context, scope table.Scope, by claim, r Record) (Claimed, bool, error) {
 	latest := r.first()
-	claimed, known, err := b.known(ctx, scope, customerID, latest.Order, time.Time{})
+	claimed, known, err := b.known(ctx, scope, by, latest.Order, time.Time{})
 	for _, part := range r.parts() {
 		if known || err != nil || part == latest.Part {
 			continue
 		}
-		claimed, known, err = b.known(ctx, scope, customerID, r.part(part).first().Order, time.Time{})
+		claimed, known, err = b.known(ctx, scope, by, r.part(part).first().Order, time.Time{})
 	}
 	return claimed, known, err
 }

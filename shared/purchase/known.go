@@ -66,7 +66,7 @@ func (b *Book) heardOf(ctx context.Context, scope table.Scope, id string) (News,
 // known answers from our own book: what was granted to this customer stays granted
 // whatever the store can say at the moment. A word newer than the book's is news; a zero
 // asOf is none.
-func (b *Book) known(ctx context.Context, scope table.Scope, customerID, orderID string, asOf time.Time) (Claimed, bool, error) {
+func (b *Book) known(ctx context.Context, scope table.Scope, by claim, orderID string, asOf time.Time) (Claimed, bool, error) {
 	item, err := b.Tables.Get(ctx, orderKey(scope, orderID))
 	if errors.Is(err, fault.NotFound) {
 		return Claimed{}, false, nil
@@ -78,18 +78,31 @@ func (b *Book) known(ctx context.Context, scope table.Scope, customerID, orderID
 	if err != nil || order.Customer == "" {
 		return Claimed{}, false, err
 	}
-	c, err := b.Customers.Named(ctx, scope, customerID)
+	c, err := b.Customers.Named(ctx, scope, by.customer)
 	if err != nil {
 		return Claimed{}, false, err
 	}
-	if !c.Is(order.Customer) {
+	to, err := b.giftee(ctx, scope, c, by)
+	if err != nil {
+		return Claimed{}, false, err
+	}
+	switch {
+	case c.Is(order.Customer) || c.Is(order.Giver):
+		if to != nil && (order.Giver == "" || !to.Is(order.Customer)) {
+			return Claimed{}, false, alreadyGranted()
+		}
+	case to != nil:
 		return Claimed{}, false, ownedByAnother()
+	default:
+		if has, err := b.shares(ctx, scope, c, order); !has || err != nil {
+			return Claimed{}, false, err
+		}
 	}
 	return Claimed{Order: order, Customer: c}, order.State == OrderGranted && !order.Replaced && !asOf.After(order.AsOf), nil
 }
 
 // knownLine is known for a store whose evidence names a line, or another name of one.
-func (b *Book) knownLine(ctx context.Context, scope table.Scope, customerID, store, line string) (Claimed, bool, error) {
+func (b *Book) knownLine(ctx context.Context, scope table.Scope, by claim, store, line string) (Claimed, bool, error) {
 	for range 2 {
 		item, err := b.Tables.Get(ctx, recordKey(scope, store, line))
 		if errors.Is(err, fault.NotFound) {
@@ -109,7 +122,7 @@ func (b *Book) knownLine(ctx context.Context, scope table.Scope, customerID, sto
 		if r.Owner == "" || len(r.Terms) == 0 {
 			return Claimed{}, false, nil
 		}
-		return b.knownOf(ctx, scope, customerID, r)
+		return b.knownOf(ctx, scope, by, r)
 	}
 	return Claimed{}, false, nil
 }

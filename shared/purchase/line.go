@@ -13,6 +13,12 @@ type Record struct {
 	Store string `json:"store"`
 	Line  string `json:"line"`
 	Owner string `json:"owner,omitempty"` // our id of the customer; "" while nobody claimed it
+	// Giver is our id of who paid for it, where that is another customer.
+	Giver string `json:"giver,omitempty"`
+	// Shared are our ids of those who have it beside its owner, and Moves are the latest times
+	// that it was made another's.
+	Shared []string `json:"shared,omitempty"`
+	Moves  []Move   `json:"moves,omitempty"`
 	// Root is the line that this is another name of: a token of its chain. There is nothing
 	// else to such a record, and it never changes.
 	Root string `json:"root,omitempty"`

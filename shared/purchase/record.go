@@ -32,6 +32,7 @@ type Order struct {
 	ID       string `json:"id"`   // the store, "_" and the store's id
 	Kind     string `json:"kind"` // OrderKind
 	Customer string `json:"customer,omitempty"`
+	Giver    string `json:"giver,omitempty"` // our id of who paid, where that is another customer
 	Store    string `json:"store"`
 	Line     string `json:"line"`
 	Part     string `json:"part,omitempty"`

@@ -294,8 +294,8 @@ func TestNoErrorShowsAProof(t *testing.T) {
 		sale.Store = "appsintoss"
 		s.store.put("ord-secret", sale)
 		n := 0
-		s.tables.Fail = func(memory.Op) (bool, error) {
-			if n++; n == k {
+		s.tables.Fail = func(op memory.Op) (bool, error) {
+			if n++; n >= k && (n == k || op.Method == "Commit") {
 				return false, broken()
 			}
 			return true, nil

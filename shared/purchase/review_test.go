@@ -328,12 +328,12 @@ func TestTablesThatCannotWriteAreNoAlarmOfALine(t *testing.T) {
 	end := s.owned(f, "1").Until
 	f.lines["1"] = of(renewed("1", 1))
 	s.at(end.Add(time.Hour))
-	failed := false
+	failed := 0
 	s.tables.Fail = func(op memory.Op) (bool, error) {
-		if op.Method != "Commit" || failed {
+		if op.Method != "Commit" || failed == 3 {
 			return false, nil
 		}
-		failed = true
+		failed++
 		return false, fault.New(fault.Unavailable, "tables_unavailable", "The tables did not answer.")
 	}
 	soon := s.clock.Now().Add(15 * time.Minute)

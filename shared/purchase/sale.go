@@ -20,6 +20,8 @@ type Proof struct {
 	Subscription string
 	// UserKey is the x-toss-user-key of a user signed in with Toss, "" otherwise.
 	UserKey string
+	// GiftTo is the company's id of whom it was bought for, "" for the claimant.
+	GiftTo string
 }
 
 // SaleState is how a sale stands by the store's word.
