@@ -409,6 +409,6 @@ func (d Directory) decide(ctx context.Context, scope table.Scope, id string, now
 func walletPause(try int, reference string) time.Duration {
 	h := fnv.New32a()
 	_, _ = fmt.Fprintf(h, "%d %s", try, reference) // never fails
-	most := time.Duration(min(try+1, 40)) * 5 * time.Millisecond
+	most := 20 * time.Millisecond << min(try, 5)
 	return most/2 + time.Duration(h.Sum32())%most
 }
