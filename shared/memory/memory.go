@@ -36,10 +36,10 @@ var _ table.Tables = (*Tables)(nil)
 
 // Op is an operation that is about to happen.
 type Op struct {
-	Method string        // the method of table.Tables: Get, Glance, GetAll, Query, Commit
+	Method string        // the method of table.Tables: Get, Glance, GetAll, Query, Commit; or Walk
 	Keys   []table.Key   // what Get, Glance and GetAll read and Commit writes, in order
 	Writes []table.Write // of a Commit; not to be changed
-	Query  table.Query   // of a Query
+	Query  table.Query   // of a Query; of a Walk its table, limit and cursor
 }
 
 // Touches reports whether the operation reads or writes anything in t.
