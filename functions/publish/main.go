@@ -9,6 +9,7 @@ import (
 	"grantline/shared/aws/queue"
 	"grantline/shared/aws/seal"
 	"grantline/shared/aws/setting"
+	"grantline/shared/catalog"
 	"grantline/shared/clock"
 	"grantline/shared/delivery"
 )
@@ -23,10 +24,14 @@ func main() {
 	if !(delivery.Wait < function && function < lease && lease < visibility) {
 		r.Refuse("PUBLISH_LEASE", "so that 15s < FUNCTION_TIMEOUT < PUBLISH_LEASE < EVENTS_VISIBILITY")
 	}
+	goods, err := catalog.Embedded()
+	if err != nil {
+		r.Refuse("catalog.json", "a catalog that can be sold from: "+err.Error())
+	}
 	tables := dynamo.Open(context.Background(), r, config)
 	courier := delivery.Courier{By: delivery.Transport()}
 	publisher := &delivery.Publisher{
-		Tables: tables, Courier: courier, Clock: now, Log: log, Lease: lease,
+		Tables: tables, Courier: courier, Clock: now, Log: log, Catalog: goods, Lease: lease,
 		Registry: &delivery.Registry{Tables: tables, Sealer: seal.New(seal.ReadKeys(r, config), now), Clock: now, Courier: courier},
 	}
 	r.Check()

@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
 	"grantline/shared/billing"
+	"grantline/shared/catalog"
 	"grantline/shared/customer"
 	"grantline/shared/event"
 	"grantline/shared/purchase"
@@ -28,9 +30,9 @@ type Format interface {
 	Name() string
 	// Whole says whether Compose needs the order or charge that an event is about.
 	Whole() bool
-	// Compose makes the body and what it needs of headers; skip says that the format has no
-	// word for the event.
-	Compose(t Telling) (body []byte, header http.Header, skip bool, err error)
+	// Compose makes the bodies, each of them a request, and what they need of headers. None
+	// says that the format has no word for the event.
+	Compose(t Telling) (bodies [][]byte, header http.Header, err error)
 	// OK says whether an answer's status means that the event was taken.
 	OK(status int) bool
 }
@@ -49,12 +51,13 @@ type Telling struct {
 	CustomerID string
 	OtherIDs   []string // its other ids
 	Event      customer.Told
-	Other      string // our own id of another customer, which never leaves
 
 	// What follows is nil and empty for a format that does not need it.
 	Order        *purchase.Order
 	Charge       *billing.Charge
-	Entitlements []string
+	Kind         catalog.Kind // of the product
+	Grace        bool         // the plan keeps access while attempts remain
+	Entitlements []string     // what the customer may use now
 	// Authorization is the header that the endpoint knows us by, "" where there is none.
 	Authorization string
 }
@@ -63,6 +66,14 @@ type Telling struct {
 func messageID(scope table.Scope, ref string, sequence int64) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "webhook|%s|%s|%s|%d", scope.Project, scope.Environment, ref, sequence))
 	return "evt_" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:])[:32])
+}
+
+// messageIDOf is the webhook-id of the n-th request that tells of an event, from 0.
+func messageIDOf(id string, n int) string {
+	if n == 0 {
+		return id
+	}
+	return id + "_" + strconv.Itoa(n+1)
 }
 
 // standard is our own format: a type, the instant of the event, and the event as the API
@@ -88,15 +99,15 @@ func (standard) Name() string { return Standard }
 
 func (standard) Whole() bool { return false }
 
-func (standard) Compose(t Telling) (body []byte, header http.Header, skip bool, err error) {
-	body, err = json.Marshal(Payload{
+func (standard) Compose(t Telling) (bodies [][]byte, header http.Header, err error) {
+	body, err := json.Marshal(Payload{
 		Type: t.Event.Type, Timestamp: t.Event.At.UTC(),
 		Data: Data{CustomerID: t.CustomerID, Project: t.Scope.Project, Environment: t.Scope.Environment, Told: t.Event},
 	})
 	if err != nil {
-		return nil, nil, false, fmt.Errorf("delivery: bug: a webhook's body is no JSON: %w", err)
+		return nil, nil, fmt.Errorf("delivery: bug: a webhook's body is no JSON: %w", err)
 	}
-	return body, nil, false, nil
+	return [][]byte{body}, nil, nil
 }
 
 // OK is any status of 2xx (Standard Webhooks, "Operational considerations").

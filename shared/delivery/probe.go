@@ -37,10 +37,10 @@ func (r *Registry) Test(ctx context.Context, scope table.Scope, id string) (Test
 		Scope: scope, ID: "test_" + strings.ToLower(rand.Text()), Authorization: secrets[id].Authorization,
 		Event: customer.Told{Event: event.Event{Type: EndpointTest, At: now}},
 	}
-	body, header, _, err := formats[e.Format].Compose(t)
-	if err != nil {
+	bodies, header, err := formats[e.Format].Compose(t)
+	if err != nil || len(bodies) == 0 {
 		return Tested{}, err
 	}
-	o, err := r.Courier.post(ctx, e, secrets[id], t.ID, now, body, header)
+	o, err := r.Courier.post(ctx, e, secrets[id], t.ID, now, bodies[0], header)
 	return Tested{o.OK, o.Status, o.Why}, err
 }

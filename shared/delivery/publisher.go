@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"grantline/shared/billing"
+	"grantline/shared/catalog"
 	"grantline/shared/clock"
 	"grantline/shared/customer"
 	"grantline/shared/event"
@@ -36,6 +37,8 @@ type Publisher struct {
 	Courier  Courier
 	Clock    clock.Clock
 	Log      *slog.Logger
+	// Catalog says what was sold, to the format revenuecat; without it that says less.
+	Catalog *catalog.Catalog
 	// Lease is how long whoever sends is let alone. It outlives the function.
 	Lease time.Duration
 }
@@ -131,7 +134,7 @@ type look struct {
 	opened  map[string]Secrets
 	named   bool
 	first   string
-	aliases []string
+	others  []string
 }
 
 // at brings an endpoint up to the customer's last event as far as that goes now. covered says
@@ -247,7 +250,7 @@ func (l *look) send(ctx context.Context, e Endpoint, d kept, b breaker) (covered
 			break
 		}
 		for i := 0; i < len(told) && going && err == nil; i++ {
-			going, err = l.one(ctx, r, told[i], events[i].Other)
+			going, err = l.one(ctx, r, told[i])
 		}
 	}
 	if err != nil && r.DueAt.IsZero() {
@@ -280,7 +283,7 @@ func (l *look) write(ctx context.Context, r *run) (bool, error) {
 }
 
 // one tells of one event; going says whether the next one may follow.
-func (l *look) one(ctx context.Context, r *run, e customer.Told, other string) (going bool, err error) {
+func (l *look) one(ctx context.Context, r *run, e customer.Told) (going bool, err error) {
 	now := l.Clock.Now().UTC()
 	if !r.endpoint.Wants(e.Type) {
 		r.progress = r.moves(e.Sequence)
@@ -302,7 +305,7 @@ func (l *look) one(ctx context.Context, r *run, e customer.Told, other string) (
 		r.sent++
 		r.since++
 		var skip bool
-		if o, skip, err = l.tell(ctx, r.endpoint, e, other); err != nil {
+		if o, skip, err = l.tell(ctx, r.endpoint, e); err != nil {
 			return false, err
 		}
 		if skip {
@@ -378,36 +381,42 @@ func (l *look) note(ctx context.Context, r *run, o outcome, now time.Time) error
 	return err
 }
 
-// tell sends one event.
-func (l *look) tell(ctx context.Context, e Endpoint, told customer.Told, other string) (o outcome, skip bool, err error) {
+// tell sends one event, by as many requests as its format has for it: all of them are taken,
+// or all are sent again.
+func (l *look) tell(ctx context.Context, e Endpoint, told customer.Told) (o outcome, skip bool, err error) {
 	if l.opened == nil {
 		if l.opened, err = l.Registry.secrets(ctx, l.scope, l.registry); err != nil {
 			return o, false, err
 		}
 	}
 	if !l.named {
-		if l.first, l.aliases, err = l.customer.Names(ctx, l.Tables); err != nil {
+		if l.first, l.others, err = l.customer.Names(ctx, l.Tables); err != nil {
 			return o, false, err
 		}
 		l.named = true
 	}
 	secrets := l.opened[e.ID]
 	t := Telling{
-		Scope: l.scope, ID: messageID(l.scope, l.customer.Ref, told.Sequence), CustomerID: l.first, OtherIDs: l.aliases,
-		Event: told, Other: other, Authorization: secrets.Authorization,
+		Scope: l.scope, ID: messageID(l.scope, l.customer.Ref, told.Sequence), CustomerID: l.first, OtherIDs: l.others,
+		Event: told, Authorization: secrets.Authorization,
 	}
 	format := formats[e.Format]
+	var bodies [][]byte
+	var header http.Header
 	if format.Whole() {
-		if err := l.fill(ctx, &t); err != nil {
-			return o, false, err
-		}
-	}
-	body, header, skip, err := format.Compose(t)
-	if skip {
-		return o, true, nil
+		err = l.fill(ctx, &t)
 	}
 	if err == nil {
-		o, err = l.Courier.post(ctx, e, secrets, t.ID, l.Clock.Now(), body, header)
+		bodies, header, err = format.Compose(t)
+	}
+	switch {
+	case fault.Retryable(err):
+		return o, false, err
+	case err == nil && len(bodies) == 0:
+		return o, true, nil
+	}
+	for n := 0; n < len(bodies) && err == nil && (n == 0 || o.OK); n++ {
+		o, err = l.Courier.post(ctx, e, secrets, messageIDOf(t.ID, n), l.Clock.Now(), bodies[n], header)
 	}
 	switch {
 	case err != nil: // it would hold up what is behind it for ever
@@ -420,13 +429,34 @@ func (l *look) tell(ctx context.Context, e Endpoint, told customer.Told, other s
 	return o, false, nil
 }
 
-// fill reads the order or charge that an event is about.
+// fill reads what an event is about: its order or charge, and what the catalog says of it.
 func (l *look) fill(ctx context.Context, t *Telling) error {
-	for _, ent := range l.customer.Entitlements(l.Clock.Now()) {
-		if ent.Active {
-			t.Entitlements = append(t.Entitlements, ent.ID)
+	for _, e := range l.customer.Entitlements(l.Clock.Now()) {
+		if e.Active {
+			t.Entitlements = append(t.Entitlements, e.ID)
 		}
 	}
+	if err := l.order(ctx, t); err != nil || l.Catalog == nil {
+		return err
+	}
+	product, ok := l.Catalog.BySKU(t.Event.Store, t.Event.ProductID)
+	if t.Order != nil && t.Order.Product != "" {
+		product, ok = l.Catalog.Product(t.Order.Product)
+	}
+	if ok {
+		t.Kind = product.Kind
+	}
+	plan := t.Event.PlanID
+	if plan == "" && t.Charge != nil {
+		plan = t.Charge.Plan
+	}
+	if terms, ok := l.Catalog.Plan(plan); ok {
+		t.Grace = terms.Grace
+	}
+	return nil
+}
+
+func (l *look) order(ctx context.Context, t *Telling) error {
 	if t.Event.OrderID == "" {
 		return nil
 	}
@@ -438,17 +468,13 @@ func (l *look) fill(ctx context.Context, t *Telling) error {
 		return fmt.Errorf("delivery: order: %w", err)
 	}
 	charge, err := billing.DecodeCharge(item)
-	if err != nil {
-		return err
-	}
-	if charge.Kind == billing.ChargeKind {
+	if err == nil && charge.Kind == billing.ChargeKind {
 		t.Charge = &charge
 		return nil
 	}
 	order, err := purchase.DecodeOrder(item)
-	if err != nil {
-		return err
+	if err == nil {
+		t.Order = &order
 	}
-	t.Order = &order
-	return nil
+	return err
 }
