@@ -93,6 +93,12 @@ differential: ## Compare with Apple's own library, 20,000 tokens; needs Node 20 
 	cd infra/differential && npm ci --silent
 	DIFFERENTIAL_SEED=$${DIFFERENTIAL_SEED:-} go test -count=1 -v -tags 'differential local' -timeout 60m ./infra/differential
 
+.PHONY: consumers
+consumers: ## Show what we tell others to their own servers from npm; needs Node 20
+	@command -v npm >/dev/null || { echo "Node 20 with npm is missing: the servers that are told run on it"; exit 1; }
+	cd infra/consumers && npm ci --silent
+	go test -count=1 -v -tags consumers -timeout 20m ./infra/consumers
+
 .PHONY: client
 client: ## Test the mini-app client on a running stack; needs Node 20
 	@command -v npm >/dev/null || { echo "Node 20 with npm is missing: the mini-app client is TypeScript"; exit 1; }

@@ -148,6 +148,7 @@ func samples() []sample {
 	trial.Price = 0
 	test.Test = true
 	family.Family, family.Price, family.PriceIn = true, 0, ""
+	rental.ID, rental.Line = "apple_2000000444444444", "2000000444444444"
 	rental.SKU, rental.Product, rental.Until, rental.Entitlement = "com.example.rental7d", "movie-rental", days(7), "movie_rental"
 	gone.State, gone.RefundedAt, gone.Returned = purchase.OrderRefunded, days(3), 100_000
 	gemsBack := gems()
@@ -158,7 +159,7 @@ func samples() []sample {
 	playLater.ID, playLater.PurchasedAt, playLater.Until = "play_GPA.3313-5503-3858-32549..1", month, month.AddDate(0, 1, 0)
 	part, whole := charge(1), charge(1)
 	part.Refunded, whole.Refunded = 1000, 4900
-	planned := park(event.Event{Type: event.SubscriptionPlanned}, charge(1))
+	planned := park(event.Event{Type: event.SubscriptionPlanned, At: days(5), ExpiresAt: &month}, charge(0))
 	planned.Event.PlanID = "premium-yearly"
 	sandbox := kim(event.Event{Type: event.PurchaseGranted, ExpiresAt: &month, Amount: 999, Currency: "USD"}, apple(), sub)
 	sandbox.Scope.Environment = "sandbox"
