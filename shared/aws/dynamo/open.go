@@ -21,3 +21,10 @@ func Open(ctx context.Context, r *setting.Reader, config func(context.Context) (
 	}
 	return New(Client(cfg, longestAttempt), prefix)
 }
+
+// Beside are other tables whose names begin as these do, then with name and a hyphen.
+func (t *Tables) Beside(name string) *Tables {
+	other := *t
+	other.prefix += name + "-"
+	return &other
+}
