@@ -31,6 +31,10 @@ run: ## Run everything on this machine: API, queues, schedules, tables, simulato
 sim: ## Tell a simulator something: make sim EVENT=toss.decline CODE=REJECT_CARD_PAYMENT
 	@go run ./infra/sim/control $(EVENT) $(if $(CODE),code=$(CODE)) $(WITH)
 
+.PHONY: rebuild
+rebuild: ## Compute from their events what the running stack's customers hold, and compare
+	@go run ./infra/local/rebuild
+
 .PHONY: prerequisites
 prerequisites:
 	@missing=; need() { command -v "$$1" >/dev/null || { echo "$$2 is missing: $$3"; missing=1; }; }; \

@@ -63,6 +63,8 @@ func (s *Stack) serveLocal(w http.ResponseWriter, r *http.Request) {
 		s.serveMove(w, r)
 	case "GET queues":
 		s.serveQueues(w, r)
+	case "POST rebuild":
+		s.serveRebuild(w, r)
 	default:
 		switch {
 		case redrive && r.Method == http.MethodPost:
@@ -70,7 +72,7 @@ func (s *Stack) serveLocal(w http.ResponseWriter, r *http.Request) {
 		case redrive:
 			refuse(w, http.StatusMethodNotAllowed, "redrive is POST")
 		default:
-			refuse(w, http.StatusNotFound, "want GET health, keys, clock, queues, jwks, outbox or POST token, clock, queues/{name}/redrive")
+			refuse(w, http.StatusNotFound, "want GET health, keys, clock, queues, jwks, outbox or POST token, clock, rebuild, queues/{name}/redrive")
 		}
 	}
 }
