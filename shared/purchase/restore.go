@@ -29,7 +29,7 @@ const (
 	Share              RestorePolicy = "share"                // both have it
 )
 
-// RestorePolicies are all that there are.
+// RestorePolicies are all that there are, as they are named in a project's settings.
 var RestorePolicies = []RestorePolicy{Keep, Transfer, TransferIfInactive, Share}
 
 // Move is one time that a line was made another customer's.

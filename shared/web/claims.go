@@ -59,6 +59,7 @@ func noRoute(http.ResponseWriter, *http.Request) error {
 type claimRequest struct {
 	Store      string  `json:"store"`
 	CustomerID *string `json:"customerId"`
+	GiftTo     *string `json:"giftTo"`
 	Apple      *struct {
 		SignedTransaction string `json:"signedTransaction"`
 		Receipt           string `json:"receipt"`
@@ -101,7 +102,11 @@ func (q claimRequest) proof(userKey string) (purchase.Proof, error) {
 	if parts != 1 || !fits || p.Evidence == "" {
 		return p, fault.New(fault.Malformed, "invalid_request", "store should be apple, play or appsintoss, and the member of that name should hold the proof.")
 	}
-	return p, nil
+	if q.GiftTo == nil {
+		return p, nil
+	}
+	p.GiftTo = *q.GiftTo
+	return p, validCustomerID(p.GiftTo)
 }
 
 type claimAnswer struct {

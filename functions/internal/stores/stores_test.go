@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"grantline/functions/internal/stores"
+	"grantline/shared/abuse"
 	"grantline/shared/apple"
 	"grantline/shared/aws/secret"
 	"grantline/shared/aws/setting"
@@ -109,6 +110,8 @@ func TestAWrongSettingIsRefusedAtStart(t *testing.T) {
 		"APPLE_ISSUER_ID":        {""},
 		"APPLE_KEY_ID":           {""},
 		"TEST_PURCHASES_PER_DAY": {"-1", "10001", "many"},
+		"RESTORE_POLICY":         {"Keep", "steal", "transfer,share"},
+		"ABUSE_POLICY":           {"refunds", "note=0", "note=101", "ban=50", "note=1,note=2"},
 	} {
 		for _, value := range values {
 			_, _, _, complaints := start(t, map[string]string{name: value})
@@ -125,5 +128,22 @@ func TestPurchasesWithoutMoneyCanBeRefusedAltogether(t *testing.T) {
 		if book.TestsPerDay != want || complaints != "" {
 			t.Errorf("%s: got %d a day and %q, want %d", value, book.TestsPerDay, complaints, want)
 		}
+	}
+}
+
+func TestWhoRestoresAndWhoAbusesIsAsTheProjectSays(t *testing.T) {
+	_, _, book, complaints := start(t, nil)
+	if book.Restore != purchase.Keep || len(book.Abuse) != 0 || complaints != "" {
+		t.Errorf("unset: got %q, %v and complaint %q, want keep and no measure", book.Restore, book.Abuse, complaints)
+	}
+	for _, want := range purchase.RestorePolicies {
+		if _, _, book, complaints = start(t, map[string]string{"RESTORE_POLICY": string(want)}); book.Restore != want || complaints != "" {
+			t.Errorf("%s: got %q and complaint %q, want it taken", want, book.Restore, complaints)
+		}
+	}
+	_, _, book, complaints = start(t, map[string]string{"ABUSE_POLICY": "note=30,refuse_consumables=80"})
+	want := abuse.Policy{abuse.Note: 30, abuse.RefuseConsumables: 80}
+	if diff := cmp.Diff(want, book.Abuse); diff != "" || complaints != "" {
+		t.Errorf("policy: got complaint %q and (-want +got):\n%s", complaints, diff)
 	}
 }
