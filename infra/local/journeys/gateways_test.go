@@ -117,11 +117,11 @@ func TestWhateverHappensToACallOfDodoMoneyIsTakenOnce(t *testing.T) {
 		j = script{}
 		j.say(`POST /_sim/dodo/fault {"endpoint":"charge","when":%q,"how":%q,"id":"demand-%d"}`, f.when, f.how, i)
 		j.say("expect 200")
-		j.say(`POST /v1/subscriptions/sub-%s/charge as server {"orderId":"demand-%d","amount":700,"currency":"USD","description":"Extra"}`, all[i], i)
+		j.say(`patiently POST /v1/subscriptions/sub-%s/charge as server {"orderId":"demand-%d","amount":700,"currency":"USD","description":"Extra"}`, all[i], i)
 		j.say("expect 200 or 202")
 		j.breaks("dodo", "refund", f)
 		j.breaks("dodo", "list-refunds", f)
-		j.say(`POST /v1/orders/%s/refund as server {"amount":100,"reason":"Apology","reference":"case"}`, orders[i])
+		j.say(`patiently POST /v1/orders/%s/refund as server {"amount":100,"reason":"Apology","reference":"case"}`, orders[i])
 		j.say("expect 200 or 202")
 		asked = append(asked, j.String())
 	}
@@ -167,13 +167,13 @@ func TestWhateverHappensToACallOfTossOnDemandItIsMadeOnce(t *testing.T) {
 		j = script{}
 		j.say(`POST /_sim/toss/fault {"endpoint":"charge","when":%q,"how":%q,"id":"demand-%d"}`, f.when, f.how, i)
 		j.say("expect 200")
-		j.say(`POST /v1/subscriptions/sub-%s/charge as server {"orderId":"demand-%d","amount":700,"currency":"KRW","description":"Extra"}`, who, i)
+		j.say(`patiently POST /v1/subscriptions/sub-%s/charge as server {"orderId":"demand-%d","amount":700,"currency":"KRW","description":"Extra"}`, who, i)
 		j.say("expect 200 or 202")
 		j.breaks("toss", "cancel", f)
-		j.say(`POST /v1/orders/%s/refund as server {"amount":100,"reason":"Apology","reference":"case"}`, orders[i])
+		j.say(`patiently POST /v1/orders/%s/refund as server {"amount":100,"reason":"Apology","reference":"case"}`, orders[i])
 		j.say("expect 200 or 202")
 		// Asked again, in the middle of it.
-		j.say(`POST /v1/orders/%s/refund as server {"amount":100,"reason":"Apology","reference":"case"}`, orders[i])
+		j.say(`patiently POST /v1/orders/%s/refund as server {"amount":100,"reason":"Apology","reference":"case"}`, orders[i])
 		j.say("expect 200 or 202")
 		asked = append(asked, j.String())
 	}

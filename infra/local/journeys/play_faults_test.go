@@ -231,8 +231,8 @@ func TestWhateverHappensToACallOfGooglePlayAllIsGrantedAndAcknowledgedOnce(t *te
 	asked := []string{claimOf("late", late.PurchaseToken) + "\nexpect 503\nexpect .retryable == true"}
 	for _, p := range all[:3] {
 		asked = append(asked,
-			claimOf(p.who, p.bought.PurchaseToken)+"\nexpect 200",
-			claimOf("mallory", p.bought.PurchaseToken)+"\nexpect 409")
+			"patiently "+claimOf(p.who, p.bought.PurchaseToken)+"\nexpect 200",
+			"patiently "+claimOf("mallory", p.bought.PurchaseToken)+"\nexpect 409")
 	}
 	together(t, s, asked)
 	j = script{}

@@ -6,7 +6,8 @@
 //
 //	# a comment
 //	POST /api/iap/fulfill as minji {"orderId":"{order}"}     a request; {name} is filled in
-//	50 times at once GET /v1/customers/minji as minji        all answers must fit what follows
+//	patiently POST /v1/purchases as minji {}                 made again if the tables answer too late
+//	50 times at once GET /v1/customers/minji as minji        patiently, and all answers must fit what follows
 //	expect 200                                               its status, or one of: 201 or 202
 //	expect .wallet.gems.balance == 100                       a JSON value in the answer
 //	expect .charges has 13                                   so many members
@@ -59,16 +60,17 @@ type request struct {
 	method, path, as, body string
 	times                  int  // 1 unless "n times at once"
 	eventually             bool // asked again until the expectations fit
+	patiently              bool // made again where tables under strain answered too late
 }
 
-var requestLine = regexp.MustCompile(`^(?:(eventually) |(\d+) times at once )?(GET|POST|PUT|DELETE|OPTIONS) (\S+)(?: as ((?:server|app)(?: for \S+)?|\S+))?(?: (\S.*))?$`)
+var requestLine = regexp.MustCompile(`^(?:(eventually|patiently) |(\d+) times at once )?(GET|POST|PUT|DELETE|OPTIONS) (\S+)(?: as ((?:server|app)(?: for \S+)?|\S+))?(?: (\S.*))?$`)
 
 func parseRequest(text string) (request, bool) {
 	m := requestLine.FindStringSubmatch(text)
 	if m == nil {
 		return request{}, false
 	}
-	r := request{method: m[3], path: m[4], as: m[5], body: m[6], times: 1, eventually: m[1] != ""}
+	r := request{method: m[3], path: m[4], as: m[5], body: m[6], times: 1, eventually: m[1] == "eventually", patiently: m[1] == "patiently" || m[2] != ""}
 	if m[2] != "" {
 		_, _ = fmt.Sscan(m[2], &r.times)
 	}
