@@ -131,10 +131,10 @@ type look struct {
 	customer *customer.Customer
 	registry registry
 
-	opened  map[string]Secrets
-	named   bool
-	first   string
-	others  []string
+	opened map[string]Secrets
+	named  bool
+	first  string
+	others []string
 }
 
 // at brings an endpoint up to the customer's last event as far as that goes now. covered says

@@ -307,10 +307,9 @@ func (r *receiver) verify(a arrival) {
 
 // queue keeps what was sent until it is taken.
 type queue struct {
-	mu     sync.Mutex
-	waits  []delivery.Wake
-	fail   func(delivery.Wake) bool
-	groups map[string]int
+	mu    sync.Mutex
+	waits []delivery.Wake
+	fail  func(delivery.Wake) bool
 }
 
 func (q *queue) Send(_ context.Context, group string, messages []delivery.Wake) (int, error) {
@@ -413,7 +412,7 @@ func (s *sealer) Open(_ context.Context, sealed, bound []byte) ([]byte, error) {
 	return s.aead.Open(nil, sealed[:12], sealed[12:], bound)
 }
 
-// signature is what a secret makes of a request, by hand (Standard Webhooks, "Signature scheme").
+// keyOf is the key in a signing secret (Standard Webhooks, "Signature scheme").
 func keyOf(t testing.TB, secret string) []byte {
 	t.Helper()
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
