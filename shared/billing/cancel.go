@@ -3,6 +3,7 @@ package billing
 import (
 	"context"
 	"errors"
+	"time"
 
 	"grantline/shared/event"
 	"grantline/shared/fault"
@@ -39,7 +40,7 @@ func (b *Biller) Resume(ctx context.Context, scope table.Scope, id string) (Subs
 		case !s.Ending:
 			return s.Subscription, nil, nil
 		}
-		return s.resumed(b.Clock.Now()), &event.Event{Type: event.SubscriptionResumed}, nil
+		return s.resumed(b.Clock.Now()), &event.Event{Type: event.SubscriptionResumed, ExpiresAt: s.paidUntil()}, nil
 	})
 }
 
@@ -64,8 +65,17 @@ func (b *Biller) ChangePlan(ctx context.Context, scope table.Scope, id, planID s
 		case next.Next == nil && s.Next == nil, next.Next != nil && s.Next != nil && *next.Next == *s.Next:
 			return s.Subscription, nil, nil
 		}
-		return next, &event.Event{Type: event.SubscriptionPlanned, PlanID: planID}, nil
+		return next, &event.Event{Type: event.SubscriptionPlanned, PlanID: planID, ExpiresAt: s.paidUntil()}, nil
 	})
+}
+
+// paidUntil is the end of what was paid for as an event says it, nil where nothing was.
+func (s Subscription) paidUntil() *time.Time {
+	if s.PaidUntil.IsZero() {
+		return nil
+	}
+	until := s.PaidUntil.UTC()
+	return &until
 }
 
 // decide changes a subscription by a decision over what is written now; one without an
