@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"grantline/functions/internal/gateways"
+	"grantline/shared/abuse"
 	"grantline/shared/aws/apigw"
 	"grantline/shared/aws/dynamo"
 	"grantline/shared/aws/queue"
@@ -17,6 +18,7 @@ import (
 	"grantline/shared/catalog"
 	"grantline/shared/clock"
 	"grantline/shared/customer"
+	"grantline/shared/delivery"
 	"grantline/shared/fault"
 	"grantline/shared/table"
 	"grantline/shared/web"
@@ -43,10 +45,18 @@ func main() {
 		// A request gives up long before; the queue takes over when the lease has passed.
 		Lease: r.Duration("CHARGE_LEASE", time.Second, time.Hour, 2*time.Minute),
 	}
+	policy, err := abuse.ParsePolicy(r.OptionalText("ABUSE_POLICY", ""))
+	if err != nil {
+		r.Refuse("ABUSE_POLICY", err.Error())
+	}
 	r.Check()
 
 	apigw.Start(&web.API{
 		Callers: callers, Tables: tables, Customers: customers, Biller: biller, Clock: now, Log: log,
+		Abuse: policy, RequestID: apigw.RequestID,
+		Endpoints: &delivery.Registry{
+			Tables: tables, Sealer: biller.Sealer, Clock: now, Courier: delivery.Courier{By: delivery.Transport()},
+		},
 		Health: func(ctx context.Context) error {
 			_, err := tables.Get(ctx, table.Key{Table: table.Orders, Partition: table.Default.Key("health")})
 			if errors.Is(err, fault.NotFound) {

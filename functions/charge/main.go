@@ -13,6 +13,7 @@ import (
 	"grantline/shared/aws/setting"
 	"grantline/shared/billing"
 	"grantline/shared/clock"
+	"grantline/shared/event"
 )
 
 func main() {
@@ -35,6 +36,6 @@ func main() {
 	r.Check()
 
 	queue.Serve(func(ctx context.Context, due billing.Due) error {
-		return biller.Work(ctx, due.Scope(), due.Subscription)
+		return biller.Work(event.Because(ctx, event.Cause{Kind: event.BySchedule}), due.Scope(), due.Subscription)
 	}, queue.Options{Log: log, Reserve: call})
 }

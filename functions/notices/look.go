@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"grantline/shared/billing"
+	"grantline/shared/event"
 	"grantline/shared/notice"
 	"grantline/shared/purchase"
 	"grantline/shared/toss"
@@ -21,7 +22,7 @@ func (l looker) LookAgain(ctx context.Context, h notice.Hint) (bool, error) {
 	if strings.HasPrefix(h.Type, "subscription.") && h.Type != "subscription.renewed" && h.Type != "subscription.updated" {
 		about.Subscription = h.Subscription
 	}
-	return l.Biller.LookAgain(ctx, h.Scope(), about)
+	return l.Biller.LookAgain(because(ctx, h), h.Scope(), about)
 }
 
 // follower looks at the purchase that a store's notice is about.
@@ -29,5 +30,15 @@ type follower struct{ *purchase.Book }
 
 // LookAgain verifies the store's word once more, and asks the store.
 func (f follower) LookAgain(ctx context.Context, h notice.Hint) (bool, error) {
-	return f.Book.LookAgain(ctx, h.Scope(), h.Provider, h.Evidence)
+	return f.Book.LookAgain(because(ctx, h), h.Scope(), h.Provider, h.Evidence)
+}
+
+// because has what comes of a notice be told with it. The id of one that is not signed is
+// nobody's word, and is not kept.
+func because(ctx context.Context, h notice.Hint) context.Context {
+	c := event.Cause{Kind: event.ByNotice, Provider: h.Provider}
+	if h.Signed {
+		c.ID = h.ID
+	}
+	return event.Because(ctx, c)
 }

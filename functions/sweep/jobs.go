@@ -10,6 +10,7 @@ import (
 
 	"grantline/shared/billing"
 	"grantline/shared/clock"
+	"grantline/shared/event"
 	"grantline/shared/notice"
 	"grantline/shared/purchase"
 	"grantline/shared/table"
@@ -29,6 +30,7 @@ type job func(ctx context.Context) (next time.Time, err error)
 func sweep(ctx context.Context, now clock.Clock, jobs []job) (report, error) {
 	idle := now.Now().Add(24 * time.Hour)
 	var failed error
+	ctx = event.Because(ctx, event.Cause{Kind: event.ByReview})
 	for _, do := range jobs {
 		next, err := do(ctx)
 		if failed = errors.Join(failed, err); !next.IsZero() && next.Before(idle) {

@@ -49,5 +49,6 @@ func main() {
 
 	apigw.Start(&web.Claims{
 		Callers: callers, Clock: now, Log: log, Book: book, Shelves: shelves, AsksApple: offers.Signer != nil, Offers: offers,
+		RequestID: apigw.RequestID,
 	})
 }

@@ -8,10 +8,11 @@ import (
 	"strconv"
 	"strings"
 
+	"grantline/shared/abuse"
 	"grantline/shared/billing"
 	"grantline/shared/clock"
 	"grantline/shared/customer"
-	"grantline/shared/event"
+	"grantline/shared/delivery"
 	"grantline/shared/fault"
 	"grantline/shared/table"
 )
@@ -26,13 +27,19 @@ type API struct {
 	Log       *slog.Logger
 	// Health says whether tables and queues answer.
 	Health func(ctx context.Context) error
+	// Abuse is the project's policy; nil does nothing.
+	Abuse abuse.Policy
+	// Endpoints are the company's servers that are told of events.
+	Endpoints *delivery.Registry
+	// RequestID is the API's id of the request that a context belongs to; nil: none is known.
+	RequestID func(ctx context.Context) string
 }
 
 // ServeHTTP finds the route by hand, from the right: a customer's id may hold any
 // printable character, '/' among them, and API Gateway hands over a path that is decoded
 // already, so that no pattern could tell an id's slash from a path's.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	serve(w, r, a.Log, a.route(r.Method, r.URL.Path), refuseWithProblem)
+	serve(w, r, a.Log, a.attended(a.route(r.Method, r.URL.Path)), refuseWithProblem)
 }
 
 func (a *API) route(method, path string) handler {
@@ -43,13 +50,22 @@ func (a *API) route(method, path string) handler {
 		if id, ok := strings.CutSuffix(id, "/events"); ok {
 			return only(http.MethodGet, a.ofCustomer(id, a.events))
 		}
-		if method == http.MethodPut {
-			return a.ofCustomer(id, a.putCustomer)
+		if h := a.walletRoute(id); h != nil {
+			return h
 		}
-		if method != http.MethodGet {
-			return func(http.ResponseWriter, *http.Request) error { return &methodError{"GET, PUT"} }
+		if h := a.personRoute(id); h != nil {
+			return h
 		}
-		return a.ofCustomer(id, a.getCustomer)
+		return byMethod(map[string]handler{
+			http.MethodGet: a.ofCustomer(id, a.getCustomer), http.MethodPut: a.ofCustomer(id, a.putCustomer),
+			http.MethodDelete: a.ofCustomer(id, a.erase),
+		})
+	}
+	if path == "/v1/audit" {
+		return only(http.MethodGet, a.listActs)
+	}
+	if rest, ok := strings.CutPrefix(path, "/v1/endpoints"); ok {
+		return a.endpointRoute(rest)
 	}
 	if path == "/v1/subscriptions" {
 		return only(http.MethodPost, a.subscribe)
@@ -136,7 +152,11 @@ func (a *API) showCustomer(w http.ResponseWriter, r *http.Request, caller Caller
 			held = append(held, heldView{s.ID, s.Plan, s.Gateway, s.Terms.Entitlement, s.State, instant(s.PaidUntil), instant(s.NextDueAt)})
 		}
 	}
-	return answer(w, http.StatusOK, customerOf(c, ids, a.Clock.Now(), caller.Role != App, held))
+	view := customerOf(c, ids, a.Clock.Now(), caller.Role != App, held)
+	if caller.Role == Server {
+		view.Aliases = aliasesOf(c)
+	}
+	return answer(w, http.StatusOK, view)
 }
 
 // putCustomer is PUT /v1/customers/{id}: where reminders go, and what a charge says.
@@ -214,10 +234,26 @@ func (a *API) events(w http.ResponseWriter, r *http.Request, caller Caller, id s
 	if err != nil {
 		return err
 	}
+	// By whichever id it is asked for: who was merged has its own events, and those alone.
+	own, err := customer.Outgoing(r.Context(), a.Tables, caller.Scope, ref)
+	if err != nil && !isNotFound(err) {
+		return err
+	}
+	told := []customer.Told{}
+	if err == nil {
+		if told, err = own.Told(r.Context(), a.Tables, found); err != nil {
+			return err
+		}
+	}
+	if caller.Role != Server {
+		for i := range told {
+			told[i].Cause = wordless(told[i].Cause)
+		}
+	}
 	page := struct {
-		Events []event.Event `json:"events"`
-		Next   *int64        `json:"next,omitzero"`
-	}{Events: found}
+		Events []customer.Told `json:"events"`
+		Next   *int64          `json:"next,omitzero"`
+	}{Events: told}
 	if len(found) == eventsAPage {
 		page.Next = &found[len(found)-1].Sequence
 	}
@@ -238,7 +274,7 @@ func (a *API) ownerOf(ctx context.Context, caller Caller, ref string, absent err
 	if err != nil {
 		return "", err
 	}
-	if mine != ref {
+	if !c.Is(mine) {
 		return "", absent
 	}
 	return c.Profile.ID, nil

@@ -30,6 +30,7 @@ type Caller struct {
 	Role     Role
 	Scope    table.Scope
 	Customer string // the company's id; of a User always, of the others what the header says
+	Name     string // of a Server's key: "key_" and the first eight digits of its SHA-256
 }
 
 // Secret fetches a secret; fresh asks for a new copy after one did not fit.
@@ -50,6 +51,9 @@ func unauthenticated() error {
 
 // Identify reads the credentials of a request.
 func (c *Callers) Identify(r *http.Request) (Caller, error) {
+	if known, ok := r.Context().Value(askingKey{}).(asking); ok {
+		return known.caller, nil
+	}
 	scheme, credential, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") || credential == "" || len(credential) > 16<<10 {
 		return Caller{}, unauthenticated()
@@ -93,25 +97,26 @@ func (c *Callers) prove(ctx context.Context, credential string) (Caller, error) 
 		if err == nil && !c.PublicKeyCustomers {
 			err = fault.New(fault.Denied, "sign_in_required", "This project's customers have to sign in.")
 		}
-		return Caller{App, scope, ""}, err
+		return Caller{Role: App, Scope: scope}, err
 	case strings.HasPrefix(credential, "sk_"):
 		scope, err := match(ctx, c.SecretKeys, credential)
-		return Caller{Server, scope, ""}, err
+		sum := sha256.Sum256([]byte(credential))
+		return Caller{Role: Server, Scope: scope, Name: "key_" + hex.EncodeToString(sum[:4])}, err
 	case c.Tokens == nil:
 		return Caller{}, unauthenticated()
 	}
 	subject, err := c.Tokens.Subject(ctx, credential)
-	return Caller{User, table.Default, subject}, err
+	return Caller{Role: User, Scope: table.Default, Customer: subject}, err
 }
 
 // tails are the ends of routes behind a customer's id. Routes match from the right, so an
 // id that ended like one could never be asked for.
-var tails = regexp.MustCompile(`(/events|/wallet/[^/]*/spend)$`)
+var tails = regexp.MustCompile(`(/events|/aliases|/conduct(/override)?|/entitlements/[^/]*(/[^/]*)?|/wallet/[^/]*/(spend|refund|credit|ledger))$`)
 
 // validCustomerID says whether id can be a customer's, and be part of a path.
 func validCustomerID(id string) error {
 	if tails.MatchString(id) {
-		return fault.New(fault.Malformed, "invalid_customer_id", "A customer id should not end as a route does, in /events or /wallet/…/spend.")
+		return fault.New(fault.Malformed, "invalid_customer_id", "A customer id should not end as a route does, as in /events or /wallet/…/spend.")
 	}
 	return customer.ValidID(id)
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -25,15 +26,17 @@ type Claims struct {
 	Shelves   map[string]Shelf // by store; those that tell us what they sell
 	Clock     clock.Clock
 	Log       *slog.Logger
+	// RequestID is as of API.
+	RequestID func(ctx context.Context) string
 }
 
 // ServeHTTP routes by hand, as every handler here does: see API.
 func (c *Claims) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/v1/purchases":
-		serve(w, r, c.Log, only(http.MethodPost, c.claim), refuseWithProblem)
+		serve(w, r, c.Log, c.attended(only(http.MethodPost, c.claim)), refuseWithProblem)
 	case "/api/iap/fulfill":
-		serve(w, r, c.Log, only(http.MethodPost, c.fulfill), refuseFulfillment)
+		serve(w, r, c.Log, c.attended(only(http.MethodPost, c.fulfill)), refuseFulfillment)
 	case "/v1/apple/offers":
 		serve(w, r, c.Log, only(http.MethodPost, c.offer), refuseWithProblem)
 	case "/v1/products":

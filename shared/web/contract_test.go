@@ -19,7 +19,8 @@ import (
 
 // atHome gives a path of the document with real ids in it.
 func atHome(path string) string {
-	return strings.NewReplacer("{customerId}", "minji", "{subscriptionId}", "sub-1", "{orderId}", "appsintoss_order-1",
+	return strings.NewReplacer("{customerId}", "minji", "{subscriptionId}", "sub-1", "{orderId}", "appsintoss_order-1", "{currency}", "gems",
+		"{entitlement}", "premium", "{reference}", "ticket-1",
 		"{project}", "default", "{environment}", "production").Replace(path)
 }
 
@@ -175,7 +176,10 @@ func TestEveryExampleFitsItsSchema(t *testing.T) {
 			fit(o.id+" request", "paths", o.path, method, "requestBody", "content", "application/json")
 		}
 		for status := range o.node["responses"].(map[string]any) {
-			content, _, _ := d.at("paths", o.path, method, "responses", status, "content")
+			content, _, ok := d.at("paths", o.path, method, "responses", status, "content")
+			if !ok && status == "204" {
+				continue
+			}
 			for kind := range content.(map[string]any) {
 				fit(o.id+" "+status, "paths", o.path, method, "responses", status, "content", kind)
 			}

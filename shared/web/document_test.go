@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"mime"
+	"net/http"
 	"os"
 	"regexp"
 	"slices"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/goccy/go-yaml"                 // the document is YAML
 	"github.com/santhosh-tekuri/jsonschema/v6" // OpenAPI 3.1 schemas are JSON Schema 2020-12
+
+	"grantline/shared/billing"
 )
 
 // document is docs/openapi.yaml, as far as answers and requests are held against it.
@@ -66,7 +69,8 @@ var load = sync.OnceValues(func() (*document, error) {
 		d.routes = append(d.routes, route{path, regexp.MustCompile("^(?s:" + pattern + ")$")})
 	}
 	// From the right: the path with more fixed parts comes first.
-	slices.SortFunc(d.routes, func(a, b route) int { return strings.Compare(b.path, a.path) })
+	fixed := strings.NewReplacer("{", "\x01")
+	slices.SortFunc(d.routes, func(a, b route) int { return strings.Compare(fixed.Replace(b.path), fixed.Replace(a.path)) })
 	return d, nil
 })
 
@@ -222,6 +226,12 @@ func (d *document) fits(what string, a answer, status int, steps ...string) erro
 			return fmt.Errorf("%s, header %s: %w", what, name, err)
 		}
 	}
+	if _, _, ok := d.at(append(steps, "content")...); !ok && status == http.StatusNoContent {
+		if a.text != "" {
+			return fmt.Errorf("%s has a body, want none", what)
+		}
+		return nil
+	}
 	kind, _, err := mime.ParseMediaType(a.header.Get("Content-Type"))
 	if err != nil {
 		return fmt.Errorf("%s: content type: %w", what, err)
@@ -243,7 +253,7 @@ func (d *document) fits(what string, a answer, status int, steps ...string) erro
 	}
 	if problem, ok := body.(map[string]any); ok && kind == "application/problem+json" && fmt.Sprint(problem["status"]) != fmt.Sprint(a.status) {
 		return fmt.Errorf("%s: the problem says status %v", what, problem["status"])
-	} else if kind == "application/problem+json" && problem["retryable"] != (a.status >= 500) {
+	} else if kind == "application/problem+json" && problem["retryable"] != (a.status >= 500 || problem["code"] == billing.ChargeUnderWay) {
 		return fmt.Errorf("%s: retryable is %v: what is no fault of the request may succeed later, and nothing else", what, problem["retryable"])
 	}
 	return nil

@@ -25,6 +25,7 @@ type customerView struct {
 	Wallet        map[string]walletView `json:"wallet"`
 	Purchases     []purchaseView        `json:"purchases,omitzero"`     // nil for an app without sign-in
 	Subscriptions []heldView            `json:"subscriptions,omitzero"` // likewise
+	Aliases       []string              `json:"aliases,omitzero"`       // nil for all but the company's server
 }
 
 type storeIDsView struct {
@@ -48,6 +49,7 @@ type sourceView struct {
 	ProductID      string            `json:"productId,omitzero"`
 	PlanID         string            `json:"planId,omitzero"`
 	SubscriptionID string            `json:"subscriptionId,omitzero"`
+	Reference      string            `json:"reference,omitzero"` // of a grant, the company's
 	OrderID        string            `json:"orderId,omitzero"`
 	State          entitlement.State `json:"state"`
 	Active         bool              `json:"active"`
@@ -99,9 +101,12 @@ func sourceOf(s entitlement.Source, now time.Time) sourceView {
 		Kind: s.Kind, OrderID: s.OrderID, State: s.State, Active: s.Gives(now), ExpiresAt: instant(s.Until),
 		WillRenew: s.WillRenew, Test: s.Test,
 	}
-	if s.Kind == "subscription" {
+	switch s.Kind {
+	case entitlement.KindSubscription:
 		v.Gateway, v.PlanID, v.SubscriptionID = s.Provider, s.ProductID, s.Ref
-	} else {
+	case entitlement.KindGrant:
+		v.Reference = s.Ref
+	default:
 		v.Store, v.ProductID, v.NextProductID, v.Family = s.Provider, s.ProductID, s.Next, s.Family
 	}
 	return v

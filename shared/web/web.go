@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"grantline/shared/billing"
 	"grantline/shared/fault"
 )
 
@@ -85,7 +86,7 @@ func problemOf(err error) Problem {
 		p.Status, p.Code, p.Detail = http.StatusRequestEntityTooLarge, "body_too_large", fmt.Sprintf("The body has more than %d bytes.", MostBytes)
 	}
 	p.Title = http.StatusText(p.Status)
-	p.Retryable = p.Status >= 500
+	p.Retryable = p.Status >= 500 || p.Code == billing.ChargeUnderWay // which passes of itself
 	return p
 }
 
@@ -109,7 +110,7 @@ func serve(w http.ResponseWriter, r *http.Request, log *slog.Logger, h handler, 
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if r.Method == http.MethodOptions {
 		w.Header().Set("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE, OPTIONS")
-		w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type, X-Customer-Id, X-Toss-User-Key")
+		w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type, X-Customer-Id, X-Reason, X-Toss-User-Key")
 		w.Header().Set("Access-Control-Max-Age", "7200")
 		w.WriteHeader(http.StatusNoContent)
 		return
