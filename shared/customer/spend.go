@@ -247,11 +247,17 @@ func (ask UnspendAsk) repeats(known []table.Item, refund *SpendRefund) error {
 // Credit gives free currency by the company's own word, once for each reference. Its lot has
 // the name "credit_" and the reference. Who was never here comes to be. Errors:
 // fault.Malformed; fault.Conflict, reference_used where the reference stands for another
-// amount or end, and too_many_lots; fault.Unavailable, after which it may or may not have
-// happened.
+// amount or end, and too_many_lots; fault.Invalid, credit_over, where it would be over at
+// once; fault.Unavailable, after which it may or may not have happened.
 func (d Directory) Credit(ctx context.Context, scope table.Scope, id string, ask CreditAsk, now clock.Clock) (Credit, *Customer, error) {
 	if err := errors.Join(validCurrency(ask.Currency), validAmount(ask.Amount), ValidReference(ask.Reference), validReason(ask.Reason)); err != nil {
 		return Credit{}, nil, err
+	}
+	if ask.ExpiresAt != nil {
+		end := ask.ExpiresAt.UTC()
+		if ask.ExpiresAt = &end; end.Year() > 9999 { // which RFC 3339 cannot write
+			return Credit{}, nil, malformed("expiresAt should be before the year 10000.")
+		}
 	}
 	cause := event.Cause{Kind: event.ByRequest}
 	if known := event.CauseOf(ctx); known != nil {
@@ -265,7 +271,7 @@ func (d Directory) Credit(ctx context.Context, scope table.Scope, id string, ask
 			return true, ask.repeats(known, &credit)
 		}
 		if ask.ExpiresAt != nil && !now.Before(*ask.ExpiresAt) {
-			return false, malformed("expiresAt should be in the future.")
+			return false, fault.New(fault.Invalid, "credit_over", "expiresAt should be in the future.")
 		}
 		c.ExpireLots(ask.Currency, now)
 		if len(c.wallets[ask.Currency].Lots) >= wallet.MostLots {
@@ -348,7 +354,8 @@ func (d Directory) once(ctx context.Context, scope table.Scope, id string, clk c
 		now := clk.Now()
 		c, done, err := d.decide(ctx, scope, id, now, sorts, act)
 		if err == nil && done {
-			return c, nil
+			// It may have been done after the customer was read, and before the references were.
+			return d.Named(ctx, scope, id)
 		}
 		decided := err == nil
 		if decided {

@@ -378,6 +378,9 @@ func TestACreditHappensOnceForEachReference(t *testing.T) {
 		t.Errorf("after its end: got %+v, %v, want %+v", again, err, first)
 	}
 	_, err = give(func(a *customer.CreditAsk) { a.Reference = "other" })
+	p.refuses("credit_over", fault.Invalid, err)
+	never := time.Date(9999, 12, 31, 23, 59, 59, 0, time.FixedZone("", -3600))
+	_, err = give(func(a *customer.CreditAsk) { a.Reference, a.ExpiresAt = "far", &never })
 	p.refuses("invalid_request", fault.Malformed, err)
 }
 

@@ -94,7 +94,12 @@ func TestACustomerIDThatCannotBeIsRefusedEverywhere(t *testing.T) {
 		if a := w.ask("GET", "/v1/customers/"+id+"/events", server(""), ""); a.status != 400 {
 			t.Errorf("events of %q: got %d %s, want 400", id, a.status, a.text)
 		}
-		if !strings.HasSuffix(id, "/events") { // those are the events of another one
+		switch {
+		case strings.HasSuffix(id, "/events"): // those are the events of another one
+		case strings.HasSuffix(id, "/spend"): // and those another one's spends
+			w.expect(405, "method_not_allowed", "PUT", "/v1/customers/"+id, server(""), `{"name":"Minji"}`)
+			w.expect(405, "method_not_allowed", "GET", "/v1/customers/"+id, app(""), "")
+		default:
 			w.expect(400, "invalid_customer_id", "PUT", "/v1/customers/"+id, server(""), `{"name":"Minji"}`)
 			w.expect(400, "invalid_customer_id", "GET", "/v1/customers/"+id, app(""), "")
 		}
