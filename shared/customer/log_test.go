@@ -250,6 +250,9 @@ func TestAStateIsNotChangedByWhatComesAfter(t *testing.T) {
 	if diff := cmp.Diff(customer.State{Sequence: 2, Sources: []entitlement.Source{ended}, Wallets: map[string]wallet.Wallet{}}, after); diff != "" {
 		t.Errorf("the state after, the wallet empty: got (+) and want (-) differ:\n%s", diff)
 	}
+	if got := after.After(customer.Record{Event: event.Event{Sequence: 9}}).Sequence; got != 9 {
+		t.Errorf("sequence: got %d, want that of the record", got)
+	}
 	if refs := []string{before.Sources[0].Ref, before.Sources[1].Ref}; !slices.Equal(refs, []string{"a", "b"}) {
 		t.Errorf("sources: got %v, want them in the order of their names", refs)
 	}

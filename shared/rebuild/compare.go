@@ -68,6 +68,9 @@ func sameLot(a, b wallet.Lot) bool {
 	if (a.ExpiresAt == nil) != (b.ExpiresAt == nil) || a.ExpiresAt != nil && !a.ExpiresAt.Equal(*b.ExpiresAt) {
 		return false
 	}
-	a.ExpiresAt, b.ExpiresAt = nil, nil
+	if !a.CameAt.Equal(b.CameAt) {
+		return false
+	}
+	a.ExpiresAt, b.ExpiresAt, a.CameAt, b.CameAt = nil, nil, time.Time{}, time.Time{}
 	return a == b
 }

@@ -197,7 +197,8 @@ func TestDamageToOneItemIsFoundByItsKind(t *testing.T) {
 		},
 		"an entry says another balance": {
 			func(w *world) { w.alter(w.item("ann", event(1)), `"balance":100,"parts"`, `"balance":90,"parts"`) },
-			map[rebuild.Kind]int{rebuild.WrongLedger: 1}, "ann",
+			map[rebuild.Kind]int{rebuild.WrongLedger: 1},
+			"ann",
 		},
 		"the head counts on": {
 			func(w *world) { w.alter(w.item("ann", "#head"), `"sequence":3`, `"sequence":4`) },

@@ -68,6 +68,8 @@ func (t *Teller) line(ctx context.Context, lines []line) (int, error) {
 		return alone(t.effects(ctx, words))
 	case "queues":
 		return alone(t.queuesAreEmpty(ctx))
+	case "rebuilt":
+		return alone(t.rebuilt(ctx))
 	}
 	r, ok := parseRequest(t.fill(lines[0].text))
 	if !ok {
@@ -306,6 +308,18 @@ func (t *Teller) queuesAreEmpty(ctx context.Context) error {
 			return fmt.Errorf("%s", got.text)
 		}
 	}
+}
+
+// rebuilt has what all customers hold made of their events anew, and finds it the same.
+func (t *Teller) rebuilt(ctx context.Context) error {
+	got, err := t.ask(ctx, request{method: http.MethodPost, path: "/_local/rebuild"})
+	if err != nil {
+		return err
+	}
+	if equal, _ := at(got.body, ".equal"); equal != true {
+		return fmt.Errorf("%s", got.text)
+	}
+	return nil
 }
 
 // empty says whether there are queues, with nothing in any and no dead letter.

@@ -21,6 +21,7 @@
 //	effects toss charged == 13                               entries of a kind in a simulator's log
 //	effects toss charged once for each order                 no two of them are of one orderId
 //	queues are empty                                         once nothing is under way; and no dead letter
+//	rebuilt                                                  what all customers hold is what their events come to
 //
 // "as minji" signs in as that customer; "as app for minji" uses the public key; "as
 // server" the secret key; "as server for minji" with the header as well. Paths under
