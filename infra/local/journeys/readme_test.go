@@ -59,6 +59,8 @@ func TestTheReadmesTourIsTrue(t *testing.T) {
 		`"order":{"id":"apple_`, `"state":"granted"`, `"finish":true,"checked":"app_store"`, `{"id":"ad_free","active":true`, `{"id":"ad_free","active":false`,
 		`"kind":"promotional_v1","keyId":"`, `"appAccountToken":"`,
 		`"order":{"id":"play_GPA.`, `"state":"granted","quantity":3,"walletCurrency":"gems","credited":300`, `"gems":{"balance":400`, `"gems":{"balance":200`,
+		`"reference":"hat-1","amount":50,"refunded":0`, `"gems":{"balance":150`, `"reference":"hat-1","amount":50,"refunded":0`, `"gems":{"balance":150`,
+		`"refunded":50`, `"gems":{"balance":200`, `"entitlement":"premium"`, `"active":true`, `"because":[`, `"type":"subscription.created"`,
 	} {
 		_, after, found := strings.Cut(rest, want)
 		if !found {
