@@ -336,6 +336,10 @@ func (c *Customer) Writes(now time.Time) ([]table.Write, error) {
 func (c *Customer) complete(now time.Time) {
 	if changed := changesOf(c.was, c.head.Sources); len(changed.Sources)+len(changed.Gone) > 0 {
 		c.headed, c.head.Logged = true, true
+		if len(c.events) == 0 {
+			c.Tell(event.Event{Type: event.EntitlementUpdated, At: now, Entitlement: changed.entitlement(), OrderID: changed.order()})
+		}
+		why := len(c.events) - 1 // what follows from the change is not why
 		twice := entitlement.PaidTwice(c.head.Sources, now)
 		for _, t := range twice {
 			if !slices.Contains(c.head.Twice, t.Entitlement) {
@@ -355,11 +359,7 @@ func (c *Customer) complete(now time.Time) {
 		for _, t := range twice {
 			c.head.Twice = append(c.head.Twice, t.Entitlement)
 		}
-		if len(c.events) == 0 {
-			c.Tell(event.Event{Type: event.EntitlementUpdated, At: now, Entitlement: changed.entitlement(), OrderID: changed.order()})
-		}
-		last := &c.events[len(c.events)-1]
-		last.Changes.Sources, last.Changes.Gone = changed.Sources, changed.Gone
+		c.events[why].Changes.Sources, c.events[why].Changes.Gone = changed.Sources, changed.Gone
 		c.was = slices.Clone(c.head.Sources)
 	}
 	if len(c.moved) == 0 {

@@ -108,24 +108,21 @@ type chronicle struct {
 	steps map[line][]Step
 	into  string          // whom it was merged into
 	from  map[string]bool // who was merged into it
-	told  Step            // the last but for what only follows from it
+	last  time.Time       // of all so far
 }
 
-// after is the chronicle with one more record. What was changed in one transaction is written
-// with the last event of it; one that only says that somebody pays twice is not why.
+// after is the chronicle with one more record.
 func (h chronicle) after(r Record) chronicle {
 	is := Step{Event: r.Event, at: r.At}
-	if is.at.Before(h.told.at) {
-		is.at = h.told.at // clocks of two functions differ, numbers do not
+	if is.at.Before(h.last) {
+		is.at = h.last // clocks of two functions differ, numbers do not
 	}
-	if r.Type != event.EntitlementPaidTwice || !r.At.Equal(h.told.Event.At) {
-		h.told = is
-	}
+	h.last = is.at
 	touched := map[line]bool{}
 	for _, s := range slices.Concat(r.Changes.Sources, r.Changes.Gone) {
 		if l := lineOf(s); !touched[l] {
 			touched[l] = true
-			h.steps[l] = append(h.steps[l], h.told)
+			h.steps[l] = append(h.steps[l], is)
 		}
 	}
 	switch {
@@ -217,6 +214,9 @@ func (a *archive) named(ctx context.Context, ref string) (string, error) {
 func (a *archive) steps(ctx context.Context, h chronicle, l line, of string, hops int) ([]Step, error) {
 	var all []Step
 	for _, s := range h.steps[l] {
+		if s.Event.Type == event.CustomerMerged && s.Event.ToOther {
+			continue // the other's event says the same
+		}
 		if e := s.Event; e.Type == event.CustomerMerged && !e.ToOther && hops > 0 {
 			before, err := a.of(ctx, e.Other)
 			if err != nil {
