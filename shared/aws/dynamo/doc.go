@@ -30,9 +30,10 @@
 //	table          key     index         holds
 //	orders         pk      subscription  every movement of money
 //	purchases      pk      check         who owns what a store sold, and how it stands
-//	customers      pk, sk                head, profile, aliases, wallets, events
+//	customers      pk, sk  outbox        head, profile, aliases, wallets, events
 //	subscriptions  pk      due           agreements that we charge for
 //	notices        pk                    what came in from outside
+//	endpoints      pk      due           where events go, and how far they went
 //
 // An index has the keys indexPartition and indexSort and carries hint, and nothing else,
 // so that it is small and is written only when an entry changes. It is sparse: a
@@ -58,10 +59,24 @@
 //	                                                         its chain belongs to
 //	purchases      apple-revocation#<hash>                   whether a chain of certificates   apple: Insert, Replace; its index partition
 //	                                                         is revoked; indexed when due      is apple-revocation
-//	customers      cus_<hash>             #head              sources, number of last event     purchase, billing, web: with each event
+//	customers      cus_<hash>             #head              sources, number of last event;    purchase, billing, web: with each event;
+//	                                                         or into whom it was merged;       delivery: when all was handed on
+//	                                                         indexed while events wait
 //	customers      cus_<hash>             #profile           the person                        with the customer; web
-//	customers      cus_<hash>             #wallet#<currency> open lots, debt                   purchase
-//	customers      cus_<hash>             event#<12 digits>  what is told to others            with the head, Insert
+//	customers      cus_<hash>             #wallet#<currency> open lots, debt                   purchase, spends, credits, merges
+//	customers      cus_<hash>             #conduct           refunds, measures, overrides;     purchase, web
+//	                                                         none where nothing was refunded
+//	customers      cus_<hash>             event#<12 digits>  what is told to others, and what  with the head, Insert
+//	                                                         it changed: sources, ledger
+//	customers      cus_<hash>             spend#<currency>#<reference>, unspend#…, credit#…    what was done under a reference: Insert;
+//	                                                                                           Replace with each refund of a spend
+//	customers      audit#<day>            <instant>#<id>     an act of a server key            web: Insert before it, Replace after it
+//	customers      cus_<hash>             spend#<currency>#  what was spent under it, from      customer: Insert; Replace when some is
+//	                                      <reference>        which lots, and given back        given back
+//	customers      cus_<hash>             unspend#<currency># what was given back of a spend    customer: Insert
+//	                                      <reference>        under it
+//	customers      cus_<hash>             credit#<currency># what the company gave under it     customer: Insert
+//	                                      <reference>
 //	customers      alias#<kind>#<value>   alias              which customer that is            Insert; Remove when a card is refused
 //	subscriptions  <id>                                      an agreement; indexed while it    billing: Insert, Replace; Remove when
 //	                                                         has a next step                   the card is refused at once
@@ -71,6 +86,13 @@
 //	subscriptions  cursor#<gateway>#busy, #pace              the last 429, and the pace since  billing: Insert, Replace
 //	subscriptions  cursor#<gateway>#compared                 the last day held against the     billing: Insert, Replace
 //	                                                         gateway's books
+//	endpoints      registry                                  the endpoints of a scope,         delivery: Insert, Replace
+//	                                                         their secrets sealed
+//	endpoints      delivery#<endpoint>#<customer>            how far an endpoint is with a     delivery: Insert, Replace; indexed while
+//	                                                         customer's events                 something waits
+//	endpoints      letter#<endpoint>#<customer>#<number>     events that it never took         delivery: Insert; Remove when sent again
+//	endpoints      breaker#<endpoint>, cursor#<name>         how it answers; how far a         delivery: Insert, Replace
+//	                                                         shard was handed over
 //	notices        <provider>#<id>                           a notice, and what became of it;  notice.Desk: Insert, Replace
 //	                                                         its ids and type, for 90 days
 //	notices        progress#<provider>#<history>             how far a history of what was     notice.Missed: Insert, Replace
@@ -101,7 +123,7 @@
 // and an entry, since what the store is owed comes with a time (1). That the store was told
 // takes two reads of the line (2), and its write (1 to 2, a token has some 200 bytes) with its entry
 // (1). So gems cost 11 and a subscription 12, with 2 of the index and 3 reads; an upgrade,
-// which ends another order, 18 and 7 (infra/bench). Each purchase is looked at again each 13
+// which ends another order, 21 and 7, for its record has what both give (infra/bench). Each purchase is looked at again each 13
 // days for 90 days.
 //
 // A review reads entries (0.5 for each shard of the eight) and a line (1), and then costs
@@ -116,6 +138,11 @@
 // writes 16: 4 for order and errand, 8 for order, errand, head and event, 4 when it was held
 // against the books a day later. A refund writes 4, and 8 with head and event, 10 if it
 // takes back the running period's access.
+//
+// A spend reads the customer's partition (1) and its reference (1, and 1 more for each customer
+// that was merged into this one) and writes head, wallet, event and the reference in one transaction:
+// 8. A refund of one reads and writes the spend besides: 3 and 10. The same again reads the
+// partition once more (3 and 4) and writes nothing.
 //
 // A signed notice writes 2, for it is written down before the look and after it; one that
 // comes again after that writes none (the failed Insert costs 1). An unsigned one reads the
