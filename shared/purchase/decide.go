@@ -303,7 +303,7 @@ func (is *decision) tellOrders(fresh bool, now time.Time) {
 		tell := event.Event{
 			Type: kind, At: now, OrderID: e.is.ID, Store: e.is.Store, ProductID: e.is.SKU, Entitlement: e.is.Entitlement, Test: e.is.Test,
 		}
-		if e.was.Customer == "" && !is.given() {
+		if e.was.Customer == "" && !is.given() && !e.is.Family { // whose money it was
 			tell.Amount, tell.Currency = e.is.Price, e.is.PriceIn
 		}
 		if is.given() {
