@@ -97,6 +97,9 @@ func (r *Registry) Failures(ctx context.Context, scope table.Scope, id, after st
 		return nil, "", err
 	}
 	letters, _, next, err := r.letters(ctx, scope, id, after, most)
+	if errors.Is(err, fault.Malformed) {
+		return nil, "", fault.New(fault.Malformed, "invalid_request", "after should be the next of the page before.")
+	}
 	if err != nil {
 		return nil, "", err
 	}

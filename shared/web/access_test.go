@@ -217,6 +217,7 @@ func (w *world) minji() {
 	w.expect(200, "", "POST", "/v1/subscriptions/sub-3/cancel", server("minji"), `{"at":"period_end"}`)
 	w.expect(200, "", "POST", me+"/wallet/gems/credit", server("minji"), `{"amount":1000,"reference":"first","reason":"to spend"}`)
 	w.expect(200, "", "POST", me+"/wallet/gems/spend", server("minji"), `{"amount":40,"reference":"sword-5560"}`)
+	w.expect(201, "", "POST", "/v1/endpoints", server(""), `{"id":"shop","url":"https://shop.example.com/"}`)
 }
 
 // order writes one down as the book of purchases keeps it.

@@ -98,6 +98,7 @@ func newWorld(t testing.TB) *world {
 			},
 		},
 	}
+	w.api.Endpoints = newEndpoints(w)
 	w.claims = &web.Claims{Callers: w.callers, Clock: clock, Log: log, Book: &purchase.Book{
 		Tables: w.tables, Customers: customers, Catalog: goods, Clock: clock, TestsPerDay: 3,
 		Stores: map[string]purchase.Store{"apple": w.shops["apple"], "play": w.shops["play"], "appsintoss": ordersShop{w.shops["appsintoss"]}},
