@@ -126,11 +126,7 @@ func customerOf(c *customer.Customer, ids customer.StoreIDs, now time.Time, all 
 		v.Entitlements = append(v.Entitlements, ev)
 	}
 	for currency, w := range c.Wallets() {
-		wv := walletView{Balance: w.Balance(now), Lots: []lotView{}}
-		for _, l := range w.Lots {
-			wv.Lots = append(wv.Lots, lotView{l.OrderID, string(l.Kind), l.Remaining, l.ExpiresAt})
-		}
-		v.Wallet[currency] = wv
+		v.Wallet[currency] = walletOf(w, now)
 	}
 	if !all {
 		return v
