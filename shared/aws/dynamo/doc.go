@@ -71,12 +71,6 @@
 //	customers      cus_<hash>             spend#<currency>#<reference>, unspend#…, credit#…    what was done under a reference: Insert;
 //	                                                                                           Replace with each refund of a spend
 //	customers      audit#<day>            <instant>#<id>     an act of a server key            web: Insert before it, Replace after it
-//	customers      cus_<hash>             spend#<currency>#  what was spent under it, from      customer: Insert; Replace when some is
-//	                                      <reference>        which lots, and given back        given back
-//	customers      cus_<hash>             unspend#<currency># what was given back of a spend    customer: Insert
-//	                                      <reference>        under it
-//	customers      cus_<hash>             credit#<currency># what the company gave under it     customer: Insert
-//	                                      <reference>
 //	customers      alias#<kind>#<value>   alias              which customer that is            Insert; Remove when a card is refused
 //	subscriptions  <id>                                      an agreement; indexed while it    billing: Insert, Replace; Remove when
 //	                                                         has a next step                   the card is refused at once
