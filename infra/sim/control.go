@@ -40,12 +40,14 @@ func (s *Server) handler() http.Handler {
 			controls = append(controls, listed{name + "." + c.Event, "/_sim/" + name + "/" + c.Event, c.Does, c.Example})
 		}
 	}
+	s.receivers.serve(mux)
 	slices.SortFunc(controls, func(a, b listed) int { return strings.Compare(a.Event, b.Event) })
 	mux.HandleFunc("GET /_sim/{$}", func(w http.ResponseWriter, r *http.Request) {
 		stage.Write(w, stage.JSON(http.StatusOK, map[string]any{
-			"controls": controls,
-			"effects":  []string{"/_sim/apple/effects", "/_sim/appsintoss/effects", "/_sim/dodo/effects", "/_sim/play/effects", "/_sim/toss/effects"},
-			"webhooks": []string{"/_sim/apple/webhooks", "/_sim/appsintoss/webhooks", "/_sim/dodo/webhooks", "/_sim/play/webhooks", "/_sim/toss/webhooks"},
+			"controls":  controls,
+			"effects":   []string{"/_sim/apple/effects", "/_sim/appsintoss/effects", "/_sim/dodo/effects", "/_sim/play/effects", "/_sim/toss/effects"},
+			"receivers": []string{"/_sim/receiver/<name>"},
+			"webhooks":  []string{"/_sim/apple/webhooks", "/_sim/appsintoss/webhooks", "/_sim/dodo/webhooks", "/_sim/play/webhooks", "/_sim/toss/webhooks"},
 		}))
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

@@ -65,15 +65,16 @@ type Server struct {
 	Play       *play.Simulator
 	Dodo       *dodo.Simulator
 
-	listener *splitter
-	plain    *http.Server
-	secure   *http.Server
-	serving  sync.WaitGroup
-	env      map[string]string
-	remove   []string
-	cancel   context.CancelFunc
-	closing  sync.Once
-	closed   error
+	receivers *receivers
+	listener  *splitter
+	plain     *http.Server
+	secure    *http.Server
+	serving   sync.WaitGroup
+	env       map[string]string
+	remove    []string
+	cancel    context.CancelFunc
+	closing   sync.Once
+	closed    error
 }
 
 // provider is what all simulators have in common.
@@ -106,6 +107,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		lines = &oneAtATime{to: o.Log}
 	}
 	s := &Server{listener: split(listener)}
+	s.receivers = newReceivers(s.URL(), o.Now)
 	options := func(provider string) stage.Options {
 		return stage.Options{
 			Now: o.Now, Seed: o.Seed, Unkind: o.Unkind, Log: lines, At: o.At, Webhooks: o.Webhooks, Base: s.URL() + "/" + provider,
