@@ -30,7 +30,8 @@ func TestWhateverHappenedEventsMakeTheStateAgain(t *testing.T) {
 	for _, kind := range []event.Type{
 		event.PurchaseGranted, event.PurchaseRenewed, event.PurchaseRefunded, event.PurchaseRestored, event.SubscriptionActivated, event.SubscriptionRenewed,
 		event.SubscriptionCancelled, event.ChargeDeclined, event.ChargeRefunded, event.EntitlementGranted, event.EntitlementRevoked, event.WalletCredited,
-		event.WalletSpent, event.WalletSpendRefunded, event.WalletExpired, event.CustomerMerged, event.CustomerAliased,
+		event.WalletSpent, event.WalletSpendRefunded, event.WalletExpired, event.CustomerMerged, event.CustomerAliased, event.CustomerFlagged,
+		event.PurchaseTransferred, event.PurchaseShared, event.GiftSent, event.GiftReturned,
 	} {
 		if told[kind] == 0 {
 			t.Errorf("nowhere was there a %s, so that nothing is proven of it", kind)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"grantline/shared/abuse"
 	"grantline/shared/billing"
 	"grantline/shared/catalog"
 	"grantline/shared/customer"
@@ -175,9 +176,14 @@ func newWorld(t testing.TB, tables walked, seed uint64) *world {
 		Key: func(context.Context, bool) (string, error) { return strings.Repeat("k", 32), nil },
 	}}
 	log := slog.New(slog.DiscardHandler)
+	policy, err := abuse.ParsePolicy("note=30,block_spending=60,refuse_consumables=80")
+	if err != nil {
+		t.Fatal(err)
+	}
 	w.book = &purchase.Book{
-		Tables: tables, Customers: w.people, Catalog: c, Clock: w.clock, Log: log, TestsPerDay: 3,
-		Stores: map[string]purchase.Store{"apple": w.store},
+		Tables: tables, Customers: w.people, Catalog: c, Clock: w.clock, Log: log, TestsPerDay: 3, Abuse: policy,
+		Restore: purchase.RestorePolicies[seed%uint64(len(purchase.RestorePolicies))],
+		Stores:  map[string]purchase.Store{"apple": w.store},
 	}
 	name := billing.GatewayName{Scope: table.Default, Gateway: "toss"}
 	w.biller = &billing.Biller{
@@ -233,7 +239,11 @@ func (w *world) buy() {
 }
 
 func (w *world) claim(order string) {
-	_, err := w.book.Claim(w.Context(), table.Default, w.person(), purchase.Proof{Store: "apple", Evidence: order})
+	proof := purchase.Proof{Store: "apple", Evidence: order}
+	if w.dice.IntN(6) == 0 {
+		proof.GiftTo = w.person()
+	}
+	_, err := w.book.Claim(w.Context(), table.Default, w.person(), proof)
 	w.fine("a claim", err, fault.Conflict, fault.Denied, fault.Invalid)
 }
 
