@@ -96,7 +96,7 @@ func (is *decision) spent(o Order) int64 {
 	left := int64(0)
 	for _, l := range is.holder.Wallets()[o.Currency].Lots {
 		if l.OrderID == o.ID {
-			left = l.Remaining
+			left += l.Remaining
 		}
 	}
 	return max(0, o.Credited-o.TakenBack-left)

@@ -372,7 +372,7 @@ func (is *decision) move(e *entry, now time.Time) int64 {
 	if o.Credited == 0 {
 		return 0
 	}
-	lot := wallet.Lot{OrderID: o.ID, Kind: wallet.Paid, Granted: o.Credited, Test: o.Test}
+	lot := wallet.Lot{OrderID: o.ID, Kind: wallet.Paid, Granted: o.Credited, CameAt: o.GrantedAt, Test: o.Test}
 	moved := int64(0)
 	change := func(w wallet.Wallet, entry wallet.Entry) {
 		is.holder.SetWallet(o.Currency, w, entry)

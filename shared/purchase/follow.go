@@ -119,7 +119,7 @@ func (b *Book) report(ctx context.Context, scope table.Scope, f Follower, news N
 			left := int64(0)
 			for _, l := range c.Wallets()[o.Currency].Lots {
 				if l.OrderID == o.ID {
-					left = l.Remaining
+					left += l.Remaining
 				}
 			}
 			u.Spendable, u.Spent = true, int(fraction(given-min(left, given), given))
