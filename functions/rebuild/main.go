@@ -1,5 +1,6 @@
 // Rebuild compares what customers hold with what their events and orders come to. A person
-// invokes it: nothing does by itself, and it writes nothing that is live.
+// invokes it, with {} and then with {"cursor"} of each answer until one has none: nothing
+// does by itself, and it writes nothing that is live.
 package main
 
 import (

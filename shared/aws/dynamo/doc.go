@@ -142,6 +142,10 @@
 // comes again after that writes none (the failed Insert costs 1). An unsigned one reads the
 // order (1), writes nothing where there is none, and else 2 under the order's id.
 //
+// A comparison of all that customers hold (package rebuild) reads every item of orders and
+// customers by a Scan, then each customer's partition and each order again, and of each
+// customer with orders the partition once more for each of them, unless it is a long one.
+//
 // # Conditions
 //
 //	Insert    attribute_not_exists(pk)
