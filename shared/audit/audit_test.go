@@ -145,7 +145,12 @@ func TestNoRecordIsAnOutageAndALostAnswerNone(t *testing.T) {
 func TestWhatCannotBeAPageIsRefused(t *testing.T) {
 	j, _, _ := journal()
 	for _, ask := range [][2]string{
-		{"", ""}, {"today", ""}, {"2026-11-31", ""}, {"2026-11-21#", ""}, {"2026-11-21", "x"}, {"2026-11-21", strings.Repeat("9", 60)},
+		{"", ""},
+		{"today", ""},
+		{"2026-11-31", ""},
+		{"2026-11-21#", ""},
+		{"2026-11-21", "x"},
+		{"2026-11-21", strings.Repeat("9", 60)},
 		{"2026-11-21", "2026-11-21T00:00:00.000000000Z"},
 	} {
 		if _, _, err := j.List(t.Context(), table.Default, ask[0], ask[1]); !errors.Is(err, fault.Malformed) {

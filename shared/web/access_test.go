@@ -46,6 +46,14 @@ var columns = map[string]struct{ method, path, body string }{
 	"health": {"GET", "/healthz", ""},
 	"offer":  {"POST", "/v1/apple/offers", `{"kind":"promotional_v1","productId":"com.example.premium.monthly","offerId":"winback50","customerId":"minji"}`},
 
+	"alias":    {"POST", "/v1/customers/minji/aliases", `{"alias":"anon_1"}`},
+	"erase":    {"DELETE", "/v1/customers/minji", ""},
+	"grant":    {"POST", "/v1/customers/minji/entitlements/premium", `{"reference":"ticket-1","reason":"The app was down."}`},
+	"explain":  {"GET", "/v1/customers/minji/entitlements/premium/explain", ""},
+	"conduct":  {"GET", "/v1/customers/minji/conduct", ""},
+	"override": {"POST", "/v1/customers/minji/conduct/override", `{"measures":[],"reason":"A child did it."}`},
+	"lift":     {"DELETE", "/v1/customers/minji/conduct/override", `{"reason":"Again."}`},
+
 	"unclaimed": {"GET", "/v1/orders/apple_unclaimed", ""},
 }
 

@@ -312,8 +312,9 @@ func TestAnswersThatWereLostAreAskedForAgain(t *testing.T) {
 			}
 			return false, nil
 		}
-		if a := w.ask(c.method, c.path, server("minji"), c.body); a.status != 503 {
-			t.Errorf("%s whose write was done and not answered: got %d %s, want 503", column, a.status, a.text)
+		// Who looks again finds it done, and says so.
+		if a := w.ask(c.method, c.path, server("minji"), c.body); a.status != 503 && a.status >= 300 {
+			t.Errorf("%s whose write was done and not answered: got %d %s, want 503 or success", column, a.status, a.text)
 		}
 		w.tables.Fail = nil
 		w.clock.advance(3 * time.Minute) // whoever was at it has surely ended
