@@ -403,3 +403,23 @@ func TestAWaitingEventIsNotForgottenByALookThatIsBehind(t *testing.T) {
 	w.whole("a", "minji", 2)
 	w.idle()
 }
+
+// The last endpoint may be removed while messages are under way.
+func TestWithoutAnEndpointTheOutboxKeepsWhatThereIs(t *testing.T) {
+	w := newWorld(t)
+	w.endpoint("a")
+	w.tell("minji", event.PurchaseGranted)
+	w.tick()
+	m := w.queue.take()[0]
+	if err := w.registry.Remove(t.Context(), table.Default, "a"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.publisher.Work(t.Context(), m); err != nil {
+		t.Errorf("Work: got %v, want no error", err)
+	}
+	w.clock.advance(time.Hour)
+	w.endpoint("b", func(n *delivery.NewEndpoint) { n.FromBeginning = true })
+	w.minutes(1)
+	w.whole("b", "minji", 1)
+	w.idle()
+}
