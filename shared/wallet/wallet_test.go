@@ -211,6 +211,16 @@ func TestARefundOfASpendPaysTheDebtFirst(t *testing.T) {
 	j.holds(0, "b", 2) // the first 4 of b's have paid
 	j.unspend(e, 6, 14)
 	j.holds(0, "b", 6, "a", 10)
+
+	// What has paid comes back to no lot: of twenty the last twelve.
+	j = &journey{TB: t}
+	j.credit(lot("a", 10), lot("b", 10))
+	e = j.spend(20)
+	j.took(j.w.TakeBack("b", 12))
+	j.unspend(e, 0, 15)
+	j.holds(0, "a", 3)
+	j.unspend(e, 15, 5)
+	j.holds(0, "a", 8)
 }
 
 // A refunded order's lot is not there, and somebody else's paid its debt: what comes back
