@@ -43,6 +43,7 @@ func TestARefundIsKnownWithWhatWasSpentBeforeItWasTakenBack(t *testing.T) {
 		t.Errorf("heard again: got something written (-before +after):\n%s", diff)
 	}
 	s.wantReplayed(ann)
+	s.wantRebuilt()
 }
 
 func TestARefundInPartsIsOneWithTheGreatestShareSpent(t *testing.T) {
@@ -196,6 +197,7 @@ func TestWhoIsRefusedIsGrantedNoConsumableAndEverythingElse(t *testing.T) {
 		t.Errorf("a year later: got %+v, want it told", e)
 	}
 	s.wantReplayed(ann)
+	s.wantRebuilt()
 }
 
 func TestAPersonsWordStandsAboveTheScore(t *testing.T) {

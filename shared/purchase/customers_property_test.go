@@ -68,6 +68,7 @@ func TestOwnerAndSharersStayInStepWhateverIsSaid(t *testing.T) {
 			s.wantOneHolder("1", people)
 		}
 		s.wantReplayed(people...)
+		s.wantRebuilt()
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
 		}
@@ -187,6 +188,7 @@ func TestCurrencyOverAllCustomersIsWhatWasGrantedLessWhatWasTakenBackAndSpent(t 
 		}
 		s.wantSheets(people)
 		s.wantReplayed(people...)
+		s.wantRebuilt()
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
 		}

@@ -12,6 +12,7 @@ import (
 	"grantline/shared/event"
 	"grantline/shared/memory"
 	"grantline/shared/purchase"
+	"grantline/shared/rebuild"
 )
 
 const cat = "cat"
@@ -100,6 +101,16 @@ func (s *shop) wantReplayed(people ...string) {
 		if diff := cmp.Diff(state, is); diff != "" {
 			s.Errorf("%s: the log (-) and the records (+) differ:\n%s", who, diff)
 		}
+	}
+}
+
+// wantRebuilt says that customers, events and orders agree on all of it.
+func (s *shop) wantRebuilt() {
+	s.Helper()
+	r := rebuild.Rebuild{Tables: s.tables, Walker: s.tables}
+	report, err := r.Run(s.Context(), rebuild.Ask{})
+	if err != nil || !report.Equal || report.Cursor != "" || report.Customers == 0 || report.Orders == 0 {
+		s.Errorf("books held together: got %+v, %v, want them equal", report, err)
 	}
 }
 

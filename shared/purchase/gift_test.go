@@ -53,6 +53,7 @@ func TestAGiftIsGrantedToWhomItIsForAndBothAreTold(t *testing.T) {
 		t.Errorf("ann was told %+v, want that it went to ben, and the money", e)
 	}
 	s.wantReplayed(ann, ben)
+	s.wantRebuilt()
 }
 
 func TestTheRefundOfAGiftGoesBackTheSameWay(t *testing.T) {
@@ -83,6 +84,7 @@ func TestTheRefundOfAGiftGoesBackTheSameWay(t *testing.T) {
 		t.Errorf("told again: got an amount of %d, want the money told once", e.Amount)
 	}
 	s.wantReplayed(ann, ben)
+	s.wantRebuilt()
 }
 
 func TestAGiftIsAnsweredAgainToBothAndGoesNowhereElse(t *testing.T) {

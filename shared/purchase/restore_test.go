@@ -88,6 +88,7 @@ func TestATransferMakesTheLineAndItsOrdersTheClaimants(t *testing.T) {
 		t.Errorf("after a review: ben has %v and ann was told %d things, want the review's word and no more than %d", got, len(s.events(ann)), told)
 	}
 	s.wantReplayed(ann, ben)
+	s.wantRebuilt()
 }
 
 func TestWhatWasTransferredIsAnsweredAgainAndNotToItsFormerOwner(t *testing.T) {
@@ -322,6 +323,7 @@ func TestMergedCustomersAreFollowed(t *testing.T) {
 		t.Errorf("got %s for ben and %v for cat, want it gone over", got, s.customer(cat).Sources())
 	}
 	s.wantReplayed(ben, cat)
+	s.wantRebuilt()
 }
 
 func TestUpToFiveOthersShareAPurchase(t *testing.T) {
@@ -364,6 +366,7 @@ func TestUpToFiveOthersShareAPurchase(t *testing.T) {
 		t.Errorf("ann has %v, want %v as before", got, owner)
 	}
 	s.wantReplayed(ann, "member-0", "member-4")
+	s.wantRebuilt()
 }
 
 // step is that those who share have what the owner has, but for Family.
@@ -412,6 +415,7 @@ func TestWhoSharesHearsEveryLaterWord(t *testing.T) {
 		t.Errorf("conduct of ben: got %d refunds, want none for what another paid", got.Count)
 	}
 	s.wantReplayed(ann, ben, cat)
+	s.wantRebuilt()
 	// One who shares becomes one with the owner, and one with another who shares.
 	s.merge(ann, ben)
 	s.told(renewed("1", 3))
@@ -435,6 +439,7 @@ func TestWhoSharesAChainFollowsItsUpgrade(t *testing.T) {
 	k.wantGives(ben, "pro")
 	k.inStep(ann, ben)
 	k.wantReplayed(ann, ben)
+	k.wantRebuilt()
 }
 
 func TestTwoWhoShareAtOnceBothDo(t *testing.T) {
