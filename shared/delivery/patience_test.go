@@ -129,3 +129,51 @@ func TestFewAreRepeatedAfterADeath(t *testing.T) {
 	}
 	w.idle()
 }
+
+// The same on the way of what is due: its entry is not gone with the first ten.
+func TestADeathAmongWhatIsToldAgainIsFollowed(t *testing.T) {
+	w := newWorld(t)
+	w.endpoint("a")
+	w.tell("minji", slices.Repeat([]event.Type{event.WalletSpent}, 40)...)
+	w.minutes(1)
+	if err := w.registry.Replay(t.Context(), table.Default, "a", w.ref("minji"), 0); err != nil {
+		t.Fatal(err)
+	}
+	w.tick()
+	m := w.queue.take()[0]
+	ctx, cancel := context.WithCancel(t.Context())
+	w.receiver.meanwhile = func(a arrival) {
+		if a.body.Data.Sequence == 35 {
+			cancel()
+		}
+	}
+	_ = w.publisher.Work(ctx, m) // it dies
+	w.receiver.meanwhile = nil
+	w.minutes(10)
+	if got := w.got("a", "minji"); got[len(got)-1] != 40 || len(got) < 80 {
+		t.Errorf("got %v, want all 40 again", got)
+	}
+	w.idle()
+}
+
+// What an endpoint was told that is no more says nothing of another under its id.
+func TestAnEndpointMadeAgainBeginsAnew(t *testing.T) {
+	w := newWorld(t)
+	w.endpoint("a")
+	w.endpoint("b")
+	w.tell("minji", event.PurchaseGranted)
+	w.minutes(1)
+	if err := w.registry.Remove(t.Context(), table.Default, "b"); err != nil {
+		t.Fatal(err)
+	}
+	w.tell("minji", event.WalletSpent)
+	w.minutes(60)
+	w.endpoint("b")
+	w.tell("minji", event.WalletCredited)
+	w.minutes(1)
+	if got := w.got("b", "minji"); !slices.Equal(got, []int64{1, 3}) {
+		t.Errorf("got %v, want nothing of while there was no b", got)
+	}
+	w.whole("a", "minji", 3)
+	w.idle()
+}
