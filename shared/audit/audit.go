@@ -88,6 +88,8 @@ func (j *Journal) put(ctx context.Context, scope table.Scope, a Act, revision in
 			return nil
 		case conflict && revision == 0 && len(c.Found) == 1 && c.Found[0] != nil:
 			return nil // nobody else has its id
+		case conflict && revision == 0:
+			err = fault.New(fault.Unavailable, "busy", "Too much happened at once; ask again.").Because(err)
 		case conflict:
 			return fmt.Errorf("audit: %w", err)
 		}

@@ -27,11 +27,16 @@ const mostGrants = 100
 // grantReferences are those that a path can end in.
 var grantReferences = regexp.MustCompile(`^[!-.0-~]{1,100}$`)
 
+// grantRoutes are the ends of other routes of a customer's: what a path is matches from the right.
+var grantRoutes = map[string]bool{
+	"explain": true, "events": true, "aliases": true, "conduct": true, "override": true, "spend": true, "refund": true, "credit": true, "ledger": true,
+}
+
 // ValidGrantReference says whether a text can name a grant: 1 to 100 visible ASCII characters
 // but '/', and no route's name.
 func ValidGrantReference(reference string) error {
-	if !grantReferences.MatchString(reference) || reference == "explain" {
-		return malformed("reference should be 1 to 100 visible ASCII characters without /, and not explain.")
+	if !grantReferences.MatchString(reference) || grantRoutes[reference] {
+		return malformed("reference should be 1 to 100 visible ASCII characters without /, and no route's name, as explain.")
 	}
 	return nil
 }

@@ -227,12 +227,18 @@ func (c *Customer) leave(into string, existed bool, now time.Time) ([]table.Writ
 // Erase forgets who a customer was: its ids and where it is reached, and those of whoever was
 // merged into it. What it bought, spent and owes stays, under an id that says nothing, and
 // whatever a store or gateway tells later is booked there. Done again it changes nothing. What
-// its agreements hold is for whoever keeps those to forget first. Errors: fault.Unavailable.
-func (d Directory) Erase(ctx context.Context, scope table.Scope, id string, clk clock.Clock) error {
+// its agreements hold is for whoever keeps those to forget first: over are the ids of those of
+// whom that was done. Errors: fault.Unavailable, also where one more came meanwhile.
+func (d Directory) Erase(ctx context.Context, scope table.Scope, id string, clk clock.Clock, over ...string) error {
 	return d.again(ctx, clk, func(now time.Time) error {
 		c, err := d.Named(ctx, scope, id)
 		if err != nil || !c.Exists() || c.Erased() {
 			return err
+		}
+		for _, s := range c.head.Sources {
+			if s.Kind == entitlement.KindSubscription && !slices.Contains(over, s.Ref) {
+				return busy()
+			}
 		}
 		c.Profile, c.profiled = Profile{}, true
 		c.Tell(event.Event{Type: event.CustomerErased, At: now})

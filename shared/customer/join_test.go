@@ -542,6 +542,22 @@ func TestWhoComesBackAfterErasingIsThereAgainWithItsOldBooks(t *testing.T) {
 	}
 }
 
+func TestWhoSignedUpMeanwhileIsNotErasedBeforeThatIsOver(t *testing.T) {
+	p := newPeople(t)
+	p.bought("ann", "1", 1, 0)
+	c := named(t, p.Directory, "ann")
+	c.Set(entitlement.Source{Kind: entitlement.KindSubscription, Provider: "toss", Ref: "sub-1", Entitlement: "premium"})
+	if err := save(t, p.Directory, c); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Erase(t.Context(), table.Default, "ann", p.now); !errors.Is(err, fault.Unavailable) || named(t, p.Directory, "ann").Erased() {
+		t.Errorf("got %v, want to be asked again, and ann still known", err)
+	}
+	if err := p.Erase(t.Context(), table.Default, "ann", p.now, "sub-1"); err != nil || !named(t, p.Directory, "ann").Erased() {
+		t.Errorf("got %v, want ann forgotten", err)
+	}
+}
+
 func TestErasingThatFailsAnywhereHappensOnce(t *testing.T) {
 	for n := 1; n < 6; n++ {
 		for _, apply := range []bool{false, true} {

@@ -111,7 +111,7 @@ func TestEveryAnswerMayBeReadByAnyOriginAndKeptByNoCache(t *testing.T) {
 
 func TestAnotherMethodIsToldWhichAreTaken(t *testing.T) {
 	for path, allow := range map[string]string{
-		"/v1/purchases": "POST", "/api/iap/fulfill": "POST", me: "GET, PUT", me + "/events": "GET", "/v1/subscriptions": "POST",
+		"/v1/purchases": "POST", "/api/iap/fulfill": "POST", me: "DELETE, GET, PUT", me + "/events": "GET", "/v1/subscriptions": "POST",
 		"/v1/subscriptions/sub-1": "GET", "/v1/orders/gl_1": "GET", "/healthz": "GET",
 		columns["cancel"].path: "POST", columns["resume"].path: "POST", columns["card"].path: "POST", columns["plan"].path: "POST",
 		columns["charge"].path: "POST", columns["refund"].path: "POST",

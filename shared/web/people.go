@@ -107,6 +107,7 @@ func (a *API) erase(w http.ResponseWriter, r *http.Request, caller Caller, id st
 		return err
 	}
 	var waits error
+	var over []string
 	for _, s := range c.Sources() {
 		if s.Kind != entitlement.KindSubscription {
 			continue
@@ -117,11 +118,12 @@ func (a *API) erase(w http.ResponseWriter, r *http.Request, caller Caller, id st
 		case err != nil:
 			return err
 		}
+		over = append(over, s.Ref)
 	}
 	if waits != nil {
 		return waits
 	}
-	if err := a.Customers.Erase(r.Context(), caller.Scope, id, a.Clock); err != nil {
+	if err := a.Customers.Erase(r.Context(), caller.Scope, id, a.Clock, over...); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -136,9 +138,9 @@ func readReason(r *http.Request) error {
 	return readOptional(r, &q)
 }
 
-// aliasesOf are the company's other ids for a customer, in order.
+// aliasesOf are the company's other ids for a customer, in order; nil without any.
 func aliasesOf(c *customer.Customer) []string {
-	all := []string{}
+	var all []string
 	for _, id := range c.Profile.Others {
 		if id != c.Profile.ID && id != "" {
 			all = append(all, id)

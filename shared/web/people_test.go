@@ -396,6 +396,7 @@ func TestWhatASecretKeyDoesIsKeptWithWhoWhatWhyAndHowItEnded(t *testing.T) {
 	h := server("")
 	h["X-Reason"] = "Moved to another shop."
 	w.expect(200, "", "PUT", me, h, `{"name":"Minji"}`)
+	w.clock.advance(time.Second)
 	w.expect(409, "reference_used", "POST", me+"/entitlements/premium", w.twice(grantBody), `{"reference":"ticket-1","reason":"Other","expiresAt":"2027-01-01T00:00:00Z"}`)
 	w.expect(200, "", "PUT", me, w.user("minji"), `{"name":"Minji"}`)
 	w.expect(200, "", "GET", me, server(""), "")
@@ -432,6 +433,7 @@ func TestWhatASecretKeyDoesIsKeptWithWhoWhatWhyAndHowItEnded(t *testing.T) {
 // twice grants premium to minji, and gives the server's credentials.
 func (w *world) twice(body string) header {
 	w.expect(200, "", "POST", me+"/entitlements/premium", server(""), body)
+	w.clock.advance(time.Second)
 	return server("")
 }
 

@@ -25,7 +25,7 @@ type customerView struct {
 	Wallet        map[string]walletView `json:"wallet"`
 	Purchases     []purchaseView        `json:"purchases,omitzero"`     // nil for an app without sign-in
 	Subscriptions []heldView            `json:"subscriptions,omitzero"` // likewise
-	Aliases       []string              `json:"aliases,omitzero"`       // nil for all but the company's server
+	Aliases       []string              `json:"aliases,omitzero"`       // nil without any, and for all but the company's server
 }
 
 type storeIDsView struct {
