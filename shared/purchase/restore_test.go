@@ -91,6 +91,23 @@ func TestATransferMakesTheLineAndItsOrdersTheClaimants(t *testing.T) {
 	s.wantRebuilt()
 }
 
+func TestAnOrderThatTheLineHadForgottenFollowsIt(t *testing.T) {
+	t.Parallel()
+	s, _ := restoring(t, purchase.Transfer)
+	for n := 1; n < 8; n++ {
+		s.told(renewed("1", n))
+	}
+	s.granted(ben, "1")
+	if got := s.order("1-1").Customer; got != s.customer(ann).Ref {
+		t.Fatalf("before there is news of it: got customer %s, want ann still", got)
+	}
+	s.told(refunded(renewed("1", 1), 300*24*time.Hour, 0))
+	if got := s.order("1-1").Customer; got != s.customer(ben).Ref || s.count(ben, event.PurchaseRefunded) != 1 {
+		t.Errorf("refunded: got customer %s, and ben was told %v, want it ben's", got, s.events(ben))
+	}
+	s.wantRebuilt()
+}
+
 func TestWhatWasTransferredIsAnsweredAgainAndNotToItsFormerOwner(t *testing.T) {
 	t.Parallel()
 	s, _ := restoring(t, purchase.Transfer)
