@@ -73,7 +73,7 @@ func TestAnEventHasOneIDHoweverOftenItIsTold(t *testing.T) {
 	w.endpoint("a")
 	w.endpoint("b")
 	w.receiver.lost = func(a arrival) bool { return w.tries(a.endpoint) < 3 }
-	w.tell("minji", event.PurchaseGranted, event.WalletSpent)
+	w.tell("minji", event.PurchaseGranted, event.WalletSpent, event.WalletSpent)
 	w.tell("jisoo", event.PurchaseGranted)
 	w.minutes(60)
 	ids := map[string]string{}
@@ -90,8 +90,8 @@ func TestAnEventHasOneIDHoweverOftenItIsTold(t *testing.T) {
 		}
 		ids[what] = id
 	}
-	w.whole("a", "minji", 2)
-	w.whole("b", "minji", 2)
+	w.whole("a", "minji", 3)
+	w.whole("b", "minji", 3)
 	w.idle()
 }
 
