@@ -102,6 +102,10 @@ var embedded []byte
 // Embedded is the catalog that was built in.
 func Embedded() (*Catalog, error) { return Parse(embedded) }
 
+// mostAmount of a currency is what one product grants at most, so that no quantity that a
+// store sells at once comes near to what an integer holds.
+const mostAmount = 1e9
+
 var (
 	identifier = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$`)
 	zones      = map[string]string{"toss": "Asia/Seoul", "dodo": "UTC"}
@@ -149,7 +153,7 @@ func (c *Catalog) addProduct(p Product) error {
 			return fmt.Errorf("%q should be letters, digits, and . _ : -", name)
 		}
 	}
-	wallet := p.Currency != "" && p.Amount > 0
+	wallet := p.Currency != "" && p.Amount > 0 && p.Amount <= mostAmount
 	var ok bool
 	switch p.Kind {
 	case Consumable:
