@@ -159,7 +159,7 @@ func TestEachTurnOfASubscriptionIsToldOnce(t *testing.T) {
 		d.granted(ann)
 		first := time.Now().Add(30 * aDay)
 		turn(time.Minute, event.PurchaseExtended, "ACTIVE", true, time.Time{}, true) // right after the purchase it says no end
-		turn(time.Minute, event.EntitlementUpdated, "ACTIVE", true, first, true) // and then one
+		turn(time.Minute, event.EntitlementUpdated, "ACTIVE", true, first, true)     // and then one
 		turn(aDay, event.PurchaseEnding, "ACTIVE", true, first, false)
 		turn(aDay, event.PurchaseResumed, "ACTIVE", true, first, true)
 		turn(27*aDay, event.PurchaseExtended, "ACTIVE", true, first.Add(30*aDay), true)

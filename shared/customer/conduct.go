@@ -45,6 +45,15 @@ func (c *Customer) Judge(h abuse.History, policy abuse.Policy, now time.Time) ab
 	return a
 }
 
+// restricted says whether a measure is in force at now. Those that were written are assessed
+// again, for a score falls with time and a debt is paid; what does not follow any more is over.
+func (c *Customer) restricted(policy abuse.Policy, m abuse.Measure, now time.Time) bool {
+	if len(c.conduct.Measures) == 0 {
+		return false
+	}
+	return slices.Contains(c.Judge(c.conduct, policy, now).Measures, m)
+}
+
 // Override puts a person's word above the score of a customer, who has to be known. The same
 // word again changes nothing. Errors: fault.NotFound; fault.Invalid, override_invalid;
 // fault.Malformed; fault.Unavailable.

@@ -93,17 +93,29 @@ func Read(ctx context.Context, tables table.Tables, scope table.Scope, ref strin
 	return nil, fmt.Errorf("customer: bug: more than %d customers were merged one into another", mostHops)
 }
 
+// mostPages bounds what is read of one customer at once, a page of which has 1 MB at most.
+const mostPages = 50
+
 // readOne reads a customer, whether it was merged into another or not.
 func readOne(ctx context.Context, tables table.Tables, scope table.Scope, ref string) (*Customer, error) {
-	page, err := tables.Query(ctx, table.Query{Table: table.Customers, Partition: scope.Key(ref), From: "#", To: "#~", Limit: 200})
-	if err != nil {
-		return nil, fmt.Errorf("customer: reading: %w", err)
-	}
 	c := blank(ctx, scope, ref)
-	for _, item := range page.Items {
-		if err := c.take(item); err != nil {
-			return nil, err
+	q := table.Query{Table: table.Customers, Partition: scope.Key(ref), From: "#", To: "#~", Limit: 200}
+	for range mostPages {
+		page, err := tables.Query(ctx, q)
+		if err != nil {
+			return nil, fmt.Errorf("customer: reading: %w", err)
 		}
+		for _, item := range page.Items {
+			if err := c.take(item); err != nil {
+				return nil, err
+			}
+		}
+		if q.After = page.Next; q.After == "" {
+			break
+		}
+	}
+	if q.After != "" {
+		return nil, errors.New("customer: a customer with more wallets than anybody has")
 	}
 	if _, ok := c.items[headSort]; !ok {
 		return nil, fault.New(fault.NotFound, "customer_not_found", "There is no such customer.")

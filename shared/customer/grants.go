@@ -65,6 +65,9 @@ func (d Directory) Grant(ctx context.Context, scope table.Scope, id string, g Gr
 	if err := validReason(g.Reason); err != nil {
 		return nil, err
 	}
+	if g.ExpiresAt.UTC().Year() > 9999 { // which RFC 3339 cannot write
+		return nil, malformed("expiresAt should be before the year 10000.")
+	}
 	return d.changed(ctx, scope, id, clk, func(c *Customer, now time.Time) (bool, error) {
 		s := g.source()
 		if is, ok := c.granted(s); ok {

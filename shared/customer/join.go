@@ -9,6 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"grantline/shared/abuse"
+	"grantline/shared/wallet"
+
 	"grantline/shared/clock"
 	"grantline/shared/entitlement"
 	"grantline/shared/event"
@@ -92,6 +95,11 @@ func (d Directory) join(ctx context.Context, scope table.Scope, ask Alias, now t
 	}
 	if ask.Unclaimed && (!Anonymous(ask.Other) || goes.Ref != ref || goes.claimed()) {
 		return nil, fault.New(fault.Conflict, "alias_taken", "This id is another customer's.")
+	}
+	// What a customer is refused it would be granted under an id that it makes up.
+	holds := func(w wallet.Wallet) bool { return len(w.Lots) > 0 }
+	if ask.Unclaimed && stays.conduct.InForce(abuse.RefuseConsumables) && slices.ContainsFunc(slices.Collect(maps.Values(goes.wallets)), holds) {
+		return nil, fault.New(fault.Denied, "refused_by_policy", "This customer is granted no consumables.")
 	}
 	if len(stays.head.Merged)+len(goes.head.Merged) >= mostMerged {
 		return nil, fault.New(fault.Conflict, "too_many_aliases", "A customer has %d other ids at most.", mostMerged)
@@ -240,7 +248,7 @@ func (d Directory) Erase(ctx context.Context, scope table.Scope, id string, clk 
 				return busy()
 			}
 		}
-		c.Profile, c.profiled = Profile{}, true
+		c.Profile, c.profiled = Profile{SignedIn: c.Profile.SignedIn}, true
 		c.Tell(event.Event{Type: event.CustomerErased, At: now})
 		return d.commit(ctx, c, now)
 	})

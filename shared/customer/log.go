@@ -125,17 +125,23 @@ func eventKey(sequence int64) string { return fmt.Sprintf("%s%012d", eventSort, 
 
 // Log reads up to limit records after a number, in order.
 func Log(ctx context.Context, tables table.Tables, scope table.Scope, ref string, after int64, limit int) ([]Record, error) {
-	page, err := tables.Query(ctx, table.Query{
-		Table: table.Customers, Partition: scope.Key(ref), Limit: limit,
-		From: eventKey(after + 1), To: eventSort + "~",
-	})
-	if err != nil {
-		return nil, fmt.Errorf("customer: events: %w", err)
-	}
-	records := make([]Record, len(page.Items))
-	for i, item := range page.Items {
-		if err := decode(item, &records[i]); err != nil {
-			return nil, err
+	records := []Record{}
+	q := table.Query{Table: table.Customers, Partition: scope.Key(ref), From: eventKey(after + 1), To: eventSort + "~"}
+	for range mostPages {
+		q.Limit = limit - len(records)
+		page, err := tables.Query(ctx, q)
+		if err != nil {
+			return nil, fmt.Errorf("customer: events: %w", err)
+		}
+		for _, item := range page.Items {
+			var r Record
+			if err := decode(item, &r); err != nil {
+				return nil, err
+			}
+			records = append(records, r)
+		}
+		if q.After = page.Next; q.After == "" || len(records) >= limit {
+			break
 		}
 	}
 	return records, nil

@@ -25,6 +25,11 @@ type SpendAsk struct {
 	Currency  string // of the wallet
 	Amount    int64  // 1 to wallet.MostAmount
 	Reference string // the company's name of the spend, see ValidReference; the same again is the same spend
+	// By is who asks, "customer" or "server": what a customer spent under a name that it guessed
+	// is not what the company means by that name.
+	By string
+	// Abuse is the project's policy: whether spending is blocked is assessed now, not read.
+	Abuse abuse.Policy
 }
 
 // Spend is what was spent under a reference, and what of it was given back.
@@ -34,6 +39,7 @@ type Spend struct {
 	Amount    int64     `json:"amount"`
 	Refunded  int64     `json:"refunded"` // of Amount
 	At        time.Time `json:"at"`
+	By        string    `json:"by,omitempty"` // as SpendAsk.By
 	// Parts are the lots that it took from, in order.
 	Parts []wallet.Part `json:"parts"`
 }
@@ -140,13 +146,14 @@ func (d Directory) Spend(ctx context.Context, scope table.Scope, id string, ask 
 	c, err := d.once(ctx, scope, id, now, []string{sort}, func(c *Customer, known []table.Item, now time.Time) (bool, error) {
 		if len(known) > 0 {
 			var err error
-			spent, _, err = spendOf(known, func(s Spend) bool { return s.Amount == ask.Amount })
-			if err == nil && spent.Amount != ask.Amount {
+			mine := func(s Spend) bool { return s.Amount == ask.Amount && s.By == ask.By }
+			spent, _, err = spendOf(known, mine)
+			if err == nil && !mine(spent) {
 				err = referenceUsed("spend")
 			}
 			return true, err
 		}
-		if c.Conduct().InForce(abuse.BlockSpending) {
+		if c.restricted(ask.Abuse, abuse.BlockSpending, now) {
 			return false, fault.New(fault.Denied, "spending_blocked", "This customer may not spend.")
 		}
 		c.ExpireLots(ask.Currency, now)
@@ -154,7 +161,7 @@ func (d Directory) Spend(ctx context.Context, scope table.Scope, id string, ask 
 		if err != nil {
 			return false, err
 		}
-		spent = Spend{Currency: ask.Currency, Reference: ask.Reference, Amount: ask.Amount, At: now, Parts: e.Parts}
+		spent = Spend{Currency: ask.Currency, Reference: ask.Reference, Amount: ask.Amount, At: now, By: ask.By, Parts: e.Parts}
 		c.SetWallet(ask.Currency, w, e)
 		balance := w.Balance(now)
 		c.Tell(event.Event{

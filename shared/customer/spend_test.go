@@ -270,7 +270,8 @@ func TestNobodySpendsWhoseSpendingIsBlocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := p.read()
-	c.SetConduct(abuse.History{Measures: []abuse.Measure{abuse.BlockSpending}})
+	blocked := []abuse.Measure{abuse.BlockSpending}
+	c.SetConduct(abuse.History{Measures: blocked, Overrides: []abuse.Override{{Measures: blocked, Reason: "r", By: "key"}}})
 	p.write(c)
 	_, _, err := p.spend(1, "a")
 	p.refuses("spending_blocked", fault.Denied, err)

@@ -76,7 +76,7 @@ func (b *Book) Claim(ctx context.Context, scope table.Scope, customerID string, 
 	if event.CauseOf(ctx) == nil {
 		ctx = event.Because(ctx, event.Cause{Kind: event.ByClaim})
 	}
-	by := claim{customerID, p.GiftTo}
+	by := claim{customer: customerID, giftTo: p.GiftTo}
 	store, err := b.store(scope, p.Store)
 	if err != nil {
 		return Claimed{}, err
@@ -86,6 +86,7 @@ func (b *Book) Claim(ctx context.Context, scope table.Scope, customerID string, 
 	if named, able := store.(ordersBefore); able {
 		order, byOrder = named.OrderOf(p)
 	}
+	by.bare = byOrder && p.UserKey == ""
 	if byOrder {
 		claimed, known, err := b.known(ctx, scope, by, OrderID(p.Store, order), time.Time{})
 		if err != nil {

@@ -374,18 +374,23 @@ func (is *decision) move(e *entry, now time.Time) int64 {
 	}
 	lot := wallet.Lot{OrderID: o.ID, Kind: wallet.Paid, Granted: o.Credited, CameAt: o.GrantedAt, Test: o.Test}
 	moved := int64(0)
+	// What ended is booked before what comes, so that each event's balance is the ledger's.
+	held := func() wallet.Wallet {
+		is.holder.ExpireLots(o.Currency, now)
+		return is.holder.Wallets()[o.Currency]
+	}
 	change := func(w wallet.Wallet, entry wallet.Entry) {
 		is.holder.SetWallet(o.Currency, w, entry)
 		moved += entry.Amount
 		is.touch(is.holder)
 	}
 	if e.was.Customer == "" {
-		change(is.holder.Wallets()[o.Currency].Credit(lot))
+		change(held().Credit(lot))
 	}
 	if back := o.back() - o.TakenBack; back > 0 {
-		change(is.holder.Wallets()[o.Currency].TakeBack(o.ID, back))
+		change(held().TakeBack(o.ID, back))
 	} else if back < 0 {
-		change(is.holder.Wallets()[o.Currency].GiveBack(lot, -back))
+		change(held().GiveBack(lot, -back))
 	}
 	o.TakenBack = o.back()
 	return moved

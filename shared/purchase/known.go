@@ -94,7 +94,7 @@ func (b *Book) known(ctx context.Context, scope table.Scope, by claim, orderID s
 	case to != nil:
 		return Claimed{}, false, ownedByAnother()
 	default:
-		if has, err := b.shares(ctx, scope, c, order); !has || err != nil {
+		if has, err := b.shares(ctx, scope, c, by, order); !has || err != nil {
 			return Claimed{}, false, err
 		}
 	}

@@ -92,7 +92,7 @@ func (b *Book) whose(ctx context.Context, now *state, by *claim) error {
 	mine := now.owner == "" || c == now.holder || gift && c == now.giver
 	other := func(ref string) bool { return ref != "" && !c.Is(ref) }
 	switch {
-	case !mine && (gift || to != nil || b.keeps() && now.sharer(c) == ""):
+	case !mine && (gift || to != nil || b.keeps(*by) && now.sharer(c) == ""):
 		return ownedByAnother()
 	case other(now.bound) && !(gift && mine):
 		return ownedByAnother() // the store says so

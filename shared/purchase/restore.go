@@ -51,11 +51,11 @@ const (
 )
 
 // keeps says whether a purchase stays its owner's whoever comes with it.
-func (b *Book) keeps() bool { return b.Restore == "" || b.Restore == Keep }
+func (b *Book) keeps(by claim) bool { return b.Restore == "" || b.Restore == Keep || by.bare }
 
 // shares says whether a customer has a known order that is not its own. Where that is for the
 // policy to say it is false without an error.
-func (b *Book) shares(ctx context.Context, scope table.Scope, c *customer.Customer, o Order) (bool, error) {
+func (b *Book) shares(ctx context.Context, scope table.Scope, c *customer.Customer, by claim, o Order) (bool, error) {
 	item, err := b.Tables.Get(ctx, recordKey(scope, o.Store, o.Line))
 	if errors.Is(err, fault.NotFound) {
 		return false, ownedByAnother()
@@ -71,7 +71,7 @@ func (b *Book) shares(ctx context.Context, scope table.Scope, c *customer.Custom
 		return true, nil
 	case c.Is(r.Owner): // the order had not been seen since the line went over
 		return false, nil
-	case b.keeps() || r.Giver != "":
+	case b.keeps(by) || r.Giver != "":
 		return false, ownedByAnother()
 	}
 	return false, nil

@@ -49,6 +49,9 @@ func (s state) claiming() bool { return s.claimant != nil && !s.restoring }
 type claim struct {
 	customer string // the company's id
 	giftTo   string // likewise, "" for the claimant
+	// bare says that the proof is no more than the name of an order, which more people read than
+	// bought it: the policy of restoring does nothing for who comes with that.
+	bare bool
 }
 
 // read gathers the state, for a claim of something new in two round trips.

@@ -13,6 +13,7 @@ import (
 	"grantline/shared/clock"
 	"grantline/shared/customer"
 	"grantline/shared/delivery"
+	"grantline/shared/event"
 	"grantline/shared/fault"
 	"grantline/shared/table"
 )
@@ -99,6 +100,14 @@ func (a *API) ofCustomer(id string, h func(http.ResponseWriter, *http.Request, C
 		if id, err = caller.Names(id); err != nil {
 			return err
 		}
+		if caller.Role == User { // who has only read stands behind an id as well
+			if err := a.Customers.SignedIn(r.Context(), caller.Scope, id, a.Clock); err != nil {
+				return err
+			}
+		}
+		if caller.Role == App {
+			caller.Customer = id
+		}
 		return h(w, r, caller, id)
 	}
 }
@@ -132,7 +141,8 @@ func (a *API) write(ctx context.Context, c *customer.Customer) error {
 }
 
 func (a *API) showCustomer(w http.ResponseWriter, r *http.Request, caller Caller, c *customer.Customer) error {
-	ids, err := a.Customers.Identity.StoreIDs(r.Context(), caller.Scope, c.Profile.ID)
+	shown := caller.shown(c, caller.Customer)
+	ids, err := a.Customers.Identity.StoreIDs(r.Context(), caller.Scope, shown)
 	if err != nil {
 		return err
 	}
@@ -153,6 +163,7 @@ func (a *API) showCustomer(w http.ResponseWriter, r *http.Request, caller Caller
 		}
 	}
 	view := customerOf(c, ids, a.Clock.Now(), caller.Role != App, held)
+	view.ID = shown
 	if caller.Role == Server {
 		view.Aliases = aliasesOf(c)
 	}
@@ -248,6 +259,10 @@ func (a *API) events(w http.ResponseWriter, r *http.Request, caller Caller, id s
 	if caller.Role != Server {
 		for i := range told {
 			told[i].Cause = wordless(told[i].Cause)
+			// Who is another's is told to whoever said so itself, and to nobody else.
+			if t := told[i].Type; t != event.CustomerMerged && t != event.CustomerAliased && t != event.GiftSent && t != event.GiftReturned {
+				told[i].OtherCustomerID = ""
+			}
 		}
 	}
 	page := struct {

@@ -110,8 +110,9 @@ func (c *Callers) prove(ctx context.Context, credential string) (Caller, error) 
 }
 
 // tails are the ends of routes behind a customer's id. Routes match from the right, so an
-// id that ended like one could never be asked for.
-var tails = regexp.MustCompile(`(/events|/aliases|/conduct(/override)?|/entitlements/[^/]*(/[^/]*)?|/wallet/[^/]*/(spend|refund|credit|ledger))$`)
+// id that ended like one could never be asked for; and nobody should believe that DELETE of an
+// alias took it off, where it forgot a customer of that name.
+var tails = regexp.MustCompile(`(/events|/aliases(/[^/]*)?|/conduct(/override)?|/entitlements/[^/]*(/[^/]*)?|/wallet/[^/]*/(spend|refund|credit|ledger))$`)
 
 // validCustomerID says whether id can be a customer's, and be part of a path.
 func validCustomerID(id string) error {

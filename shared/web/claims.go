@@ -165,7 +165,7 @@ func (c *Claims) claim(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	ids, err := c.Book.Customers.Identity.StoreIDs(r.Context(), caller.Scope, claimed.Customer.Profile.ID)
+	ids, err := c.Book.Customers.Identity.StoreIDs(r.Context(), caller.Scope, caller.shown(claimed.Customer, id))
 	if err != nil {
 		return err
 	}
@@ -174,6 +174,7 @@ func (c *Claims) claim(w http.ResponseWriter, r *http.Request) error {
 		status = http.StatusAccepted
 	}
 	view := customerOf(claimed.Customer, ids, c.Clock.Now(), false, nil)
+	view.ID = caller.shown(claimed.Customer, id)
 	return answer(w, status, claimAnswer{purchaseOrderOf(claimed.Order), status == http.StatusOK, c.checked(proof.Store), view})
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"grantline/shared/delivery"
+	"grantline/shared/memory"
 	"grantline/shared/table"
 )
 
@@ -215,4 +216,57 @@ func TestDeadLettersAreListedAndToldAgain(t *testing.T) {
 	if left := w.expect(200, "", "GET", "/v1/endpoints/shop/failures", server(""), ""); len(left.body["failures"].([]any)) != 0 {
 		t.Errorf("got %s, want none left", left.text)
 	}
+}
+
+// endpointRoutes are all routes of endpoints, each as it succeeds.
+var endpointRoutes = map[string]struct{ method, path, body string }{
+	"list":     {"GET", "/v1/endpoints", ""},
+	"create":   {"POST", "/v1/endpoints", `{"url":"https://other.example.com/"}`},
+	"get":      {"GET", "/v1/endpoints/shop", ""},
+	"change":   {"PUT", "/v1/endpoints/shop", `{"description":"The shop"}`},
+	"remove":   {"DELETE", "/v1/endpoints/shop", ""},
+	"rotate":   {"POST", "/v1/endpoints/shop/rotate", "{}"},
+	"test":     {"POST", "/v1/endpoints/shop/test", "{}"},
+	"failures": {"GET", "/v1/endpoints/shop/failures", ""},
+	"redrive":  {"POST", "/v1/endpoints/shop/redrive", "{}"},
+	"replay":   {"POST", "/v1/endpoints/shop/replay", `{"customerId":"minji","after":0}`},
+}
+
+func TestEndpointsOutOfReachAreNobodysFault(t *testing.T) {
+	for name, c := range endpointRoutes {
+		w := newWorld(t)
+		w.minji()
+		w.tables.Fail = func(memory.Op) (bool, error) { return false, outage() }
+		w.expect(503, "store_unavailable", c.method, c.path, server(""), c.body)
+		w.tables.Fail = nil
+		if a := w.ask(c.method, c.path, server(""), c.body); a.status >= 300 {
+			t.Errorf("%s once they are there again: got %d %s, want success", name, a.status, a.text)
+		}
+	}
+}
+
+// During a deploy the older version meets what the newer one wrote.
+func TestEndpointsOfANewerVersionAreABugAndNotACallers(t *testing.T) {
+	for _, c := range endpointRoutes {
+		w := newWorld(t)
+		w.minji()
+		for _, item := range w.tables.Items(table.Endpoints) {
+			item.Schema = 99
+			if err := w.tables.Commit(t.Context(), table.Replaced(item)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.expect(500, "internal_error", c.method, c.path, server(""), c.body)
+	}
+}
+
+func TestAnEndpointsCallerNamesNoCustomerThatCannotBe(t *testing.T) {
+	for _, c := range endpointRoutes {
+		w := newWorld(t)
+		w.minji()
+		w.expect(400, "invalid_customer_id", c.method, c.path, server(" "+"x\u0000"), c.body)
+	}
+	w := newWorld(t)
+	w.minji()
+	w.expect(422, "address_not_public", "PUT", "/v1/endpoints/shop", server(""), `{"url":"https://10.0.0.1/"}`)
 }

@@ -62,6 +62,7 @@ type sourceView struct {
 
 type walletView struct {
 	Balance int64     `json:"balance"`
+	Debt    int64     `json:"debt,omitzero"`
 	Lots    []lotView `json:"lots"`
 }
 
@@ -110,6 +111,16 @@ func sourceOf(s entitlement.Source, now time.Time) sourceView {
 		v.Store, v.ProductID, v.NextProductID, v.Family = s.Provider, s.ProductID, s.Next, s.Family
 	}
 	return v
+}
+
+// shown is the id under which a customer is shown who was asked for as id: the company's first,
+// but to an app without sign-in the one that it came with. Whoever has an id that was given up
+// is not told whose it is now.
+func (c Caller) shown(is *customer.Customer, id string) string {
+	if c.Role == App && id != "" {
+		return id
+	}
+	return is.Profile.ID
 }
 
 // customerOf shows a customer as an app may see it; held is nil for one without sign-in.

@@ -67,8 +67,11 @@ func (a *API) showWallet(w http.ResponseWriter, c *customer.Customer, currency s
 }
 
 func walletOf(w wallet.Wallet, now time.Time) walletView {
-	v := walletView{Balance: w.Balance(now), Lots: []lotView{}}
+	v := walletView{Balance: w.Balance(now), Debt: w.Debt, Lots: []lotView{}}
 	for _, l := range w.Lots {
+		if l.ExpiresAt != nil && !now.Before(*l.ExpiresAt) {
+			continue // it is over, and booked with the next change
+		}
 		v.Lots = append(v.Lots, lotView{l.OrderID, string(l.Kind), l.Remaining, l.ExpiresAt})
 	}
 	return v
@@ -87,7 +90,10 @@ func (a *API) spend(currency string) customerHandler {
 		if err := read(r, &q); err != nil {
 			return err
 		}
-		ask := customer.SpendAsk{Currency: currency, Amount: q.Amount, Reference: q.Reference}
+		ask := customer.SpendAsk{Currency: currency, Amount: q.Amount, Reference: q.Reference, By: "customer", Abuse: a.Abuse}
+		if caller.Role == Server {
+			ask.By = "server"
+		}
 		spent, c, err := a.Customers.Spend(r.Context(), caller.Scope, id, ask, a.Clock)
 		if err != nil {
 			return err

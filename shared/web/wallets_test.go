@@ -65,7 +65,9 @@ func TestAWalletIsSpentAndGivenBackOnceForEachReference(t *testing.T) {
 	}
 	same("a spend", w.expect(200, "", "POST", gems+"/spend", user, `{"amount":30,"reference":"sword"}`), obj{"spend": spend(0), "wallet": left(70)})
 	w.clock.advance(time.Hour)
-	same("the same by the server", w.expect(200, "", "POST", gems+"/spend", server(""), `{"amount":30,"reference":"sword"}`), obj{"spend": spend(0), "wallet": left(70)})
+	same("the same", w.expect(200, "", "POST", gems+"/spend", user, `{"amount":30,"reference":"sword"}`), obj{"spend": spend(0), "wallet": left(70)})
+	// What a customer spent under a name that it guessed is not what the server means by it.
+	w.expect(409, "reference_used", "POST", gems+"/spend", server(""), `{"amount":30,"reference":"sword"}`)
 	w.expect(409, "reference_used", "POST", gems+"/spend", user, `{"amount":31,"reference":"sword"}`)
 	w.expect(422, "insufficient_balance", "POST", gems+"/spend", user, `{"amount":71,"reference":"shield"}`)
 	w.expect(422, "insufficient_balance", "POST", me+"/wallet/gold/spend", user, `{"amount":1,"reference":"shield"}`)
@@ -170,7 +172,8 @@ func TestBlockedOrInDebtNothingIsSpent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.SetConduct(abuse.History{Measures: []abuse.Measure{abuse.BlockSpending}})
+	blocked := []abuse.Measure{abuse.BlockSpending}
+	c.SetConduct(abuse.History{Measures: blocked, Overrides: []abuse.Override{{Measures: blocked, Reason: "r", By: "key", At: start}}})
 	writes, err := c.Writes(start)
 	if err != nil {
 		t.Fatal(err)
