@@ -72,6 +72,24 @@ func (p *people) take(id, other string) error {
 	return err
 }
 
+// What policy refuses somebody is not granted under an id that was made up, and taken along.
+func TestWhatAPolicyRefusesIsNotTakenAlong(t *testing.T) {
+	p := newPeople(t)
+	p.bought("ann", "1", 1, 0)
+	p.bought("anon_1", "2", 100, 0)
+	no := []abuse.Measure{abuse.RefuseConsumables}
+	if _, err := p.Override(t.Context(), table.Default, "ann", abuse.Override{Measures: no, Reason: "r", By: "key"}, nil, p.now); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.take("ann", "anon_1"); fault.Code(err) != "refused_by_policy" || !errors.Is(err, fault.Denied) {
+		t.Errorf("got %v, want refused_by_policy", err)
+	}
+	if err := p.take("ann", "anon_empty"); err != nil {
+		t.Errorf("an id that holds nothing: got %v, want it taken along", err)
+	}
+	p.join("ann", "anon_1") // the company's server may
+}
+
 func (p *people) ref(id string) string {
 	p.Helper()
 	ref, err := p.Identity.Ref(p.Context(), table.Default, id)

@@ -1,6 +1,7 @@
 package purchase_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"grantline/shared/event"
 	"grantline/shared/fault"
 	"grantline/shared/purchase"
+	"grantline/shared/wallet"
 )
 
 func newGiftShop(t testing.TB) (*shop, *followed) {
@@ -54,6 +56,33 @@ func TestAGiftIsGrantedToWhomItIsForAndBothAreTold(t *testing.T) {
 	}
 	s.wantReplayed(ann, ben)
 	s.wantRebuilt()
+}
+
+// Each event's balance is the ledger's: what ended is booked before what comes.
+func TestWhatEndedIsBookedBeforeWhatComes(t *testing.T) {
+	t.Parallel()
+	s, _ := newGiftShop(t)
+	c := s.customer(ann)
+	end := s.clock.Now().Add(time.Hour)
+	w, e := c.Wallets()["gems"].Credit(wallet.Lot{OrderID: "credit_x", Kind: wallet.Free, Granted: 50, ExpiresAt: &end})
+	c.SetWallet("gems", w, e)
+	c.Tell(event.Event{Type: event.WalletCredited, At: s.clock.Now()})
+	writes, err := c.Writes(s.clock.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.tables.Commit(t.Context(), writes...); err != nil {
+		t.Fatal(err)
+	}
+	s.clock.move(2 * time.Hour)
+	s.granted(ann, "gems")
+	if got := s.events(ann); !slices.Equal(got, []event.Type{event.WalletCredited, event.WalletExpired, event.PurchaseGranted}) {
+		t.Errorf("got events %v, want the end before what was bought", got)
+	}
+	if got := s.last(ann, event.PurchaseGranted); got.Balance == nil || *got.Balance != 100 {
+		t.Errorf("got %+v, want a balance of 100", got)
+	}
+	s.wantReplayed(ann)
 }
 
 func TestTheRefundOfAGiftGoesBackTheSameWay(t *testing.T) {

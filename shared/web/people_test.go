@@ -96,6 +96,16 @@ func TestWhatWasBoughtBeforeSigningInIsThereAfter(t *testing.T) {
 	if a := w.expect(200, "", "GET", "/v1/customers/anon_1", app(""), ""); !strings.Contains(a.text, `"balance":50`) {
 		t.Errorf("got %s, want 50 gems left of both", a.text)
 	}
+	// Whoever still has the old id, and no token, is not told whose it is.
+	for _, h := range []header{app(""), app("anon_1")} {
+		if a := w.expect(200, "", "GET", "/v1/customers/anon_1", h, ""); a.body["id"] != "anon_1" || strings.Contains(a.text, "minji") {
+			t.Errorf("an app: got %s, want the id that it asked for", a.text)
+		}
+	}
+	claimed := w.expect(200, "", "POST", "/v1/purchases", app("anon_1"), `{"store":"appsintoss","appsintoss":{"orderId":"more"}}`)
+	if strings.Contains(claimed.text, "minji") {
+		t.Errorf("a claim by an app: got %s, want the id that it came with", claimed.text)
+	}
 	own := w.expect(200, "", "GET", "/v1/customers/anon_1/events", server(""), "").text
 	if !strings.Contains(own, `"type":"customer.merged"`) || !strings.Contains(own, `"otherCustomerId":"minji","toOther":true`) && !strings.Contains(own, `"toOther":true`) || strings.Contains(own, "wallet.spent") {
 		t.Errorf("events by the old id: got %s, want its own, the last of which says into whom", own)
@@ -140,6 +150,11 @@ func TestWhoSignedInWithAnAnonymousIDKeepsIt(t *testing.T) {
 	for name, signIn := range map[string]func(w *world){
 		"asking for its card": func(w *world) {
 			w.expect(200, "", "PUT", "/v1/customers/anon_1", w.user("anon_1"), `{"locale":"ko-KR"}`)
+		},
+		"reading": func(w *world) { w.expect(200, "", "GET", "/v1/customers/anon_1", w.user("anon_1"), "") },
+		"reading, and being erased": func(w *world) {
+			w.expect(200, "", "GET", "/v1/customers/anon_1", w.user("anon_1"), "")
+			w.expect(204, "", "DELETE", "/v1/customers/anon_1", w.user("anon_1"), "")
 		},
 		"a claim": func(w *world) {
 			w.shops["appsintoss"].sell("gems", purchase.Sale{Order: "gems", SKU: "gems-100"})
