@@ -42,6 +42,12 @@ func (c *Customer) Told(ctx context.Context, tables table.Tables, events []event
 	return told, nil
 }
 
+// NameOf is the company's id for whom ref was, "" where nothing says so any more. Errors:
+// fault.Unavailable.
+func NameOf(ctx context.Context, tables table.Tables, scope table.Scope, ref string) (string, error) {
+	return (&Customer{scope: scope}).nameOf(ctx, tables, ref)
+}
+
 // nameOf is the company's id for whom ref was, "" if nothing says so any more.
 func (c *Customer) nameOf(ctx context.Context, tables table.Tables, ref string) (string, error) {
 	if name := c.Profile.Others[ref]; name != "" {

@@ -17,6 +17,7 @@ import (
 
 	"grantline/shared/audit"
 	"grantline/shared/billing"
+	"grantline/shared/customer"
 	"grantline/shared/delivery"
 	"grantline/shared/event"
 	"grantline/shared/fault"
@@ -320,8 +321,33 @@ func (a *API) listActs(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := a.name(r.Context(), caller.Scope, found); err != nil {
+		return err
+	}
 	return answer(w, http.StatusOK, struct {
 		Acts []audit.Act `json:"acts"`
 		Next string      `json:"next,omitzero"`
 	}{found, next})
+}
+
+// name puts the company's ids in the place of ours, which never leave. Who was erased has none.
+func (a *API) name(ctx context.Context, scope table.Scope, acts []audit.Act) error {
+	names := map[string]string{}
+	for _, act := range acts {
+		ref, ok := act.About["customer"]
+		if !ok {
+			continue
+		}
+		if _, known := names[ref]; !known {
+			name, err := customer.NameOf(ctx, a.Tables, scope, ref)
+			if err != nil {
+				return err
+			}
+			names[ref] = name
+		}
+		if act.About["customer"] = names[ref]; names[ref] == "" {
+			delete(act.About, "customer")
+		}
+	}
+	return nil
 }
