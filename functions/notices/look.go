@@ -16,7 +16,11 @@ type looker struct{ *billing.Biller }
 
 // LookAgain looks at the order and the subscription that a notice is about.
 func (l looker) LookAgain(ctx context.Context, h notice.Hint) (bool, error) {
-	about := billing.Hint{Order: h.Order, Payment: h.Payment, Returned: h.Provider == toss.Name || strings.HasPrefix(h.Type, "refund.")}
+	disputed := strings.HasPrefix(h.Type, "dispute.")
+	about := billing.Hint{
+		Order: h.Order, Payment: h.Payment, Returned: h.Provider == toss.Name || strings.HasPrefix(h.Type, "refund.") || disputed,
+		Disputed: disputed, Gateway: h.Provider,
+	}
 	// Those that come with every charge say nothing about the mandate, and each look costs
 	// of the gateway's pace.
 	if strings.HasPrefix(h.Type, "subscription.") && h.Type != "subscription.renewed" && h.Type != "subscription.updated" {

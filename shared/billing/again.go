@@ -6,15 +6,21 @@ import (
 	"slices"
 	"time"
 
+	"grantline/shared/clock"
+
 	"grantline/shared/fault"
 	"grantline/shared/table"
 )
 
 // Hint is what a gateway's word is about. Nothing of it is believed.
 type Hint struct {
-	Order        string // ours, "" for none
-	Payment      string // the gateway's id of one that may or may not be the order's, "" for none
-	Returned     bool   // money of it may have been given back
+	Order    string // ours, "" for none
+	Payment  string // the gateway's id of one that may or may not be the order's, "" for none
+	Returned bool   // money of it may have been given back
+	// Disputed says that the payer's bank may have taken the money back, or given it again; Gateway
+	// is whose payment it is, where no order of ours is named.
+	Disputed     bool
+	Gateway      string
 	Subscription string // ours, whose mandate may have changed; "" for none
 }
 
@@ -22,6 +28,12 @@ type Hint struct {
 // that is nothing of ours.
 func (b *Biller) LookAgain(ctx context.Context, scope table.Scope, h Hint) (bool, error) {
 	looked := false
+	if h.Order == "" && h.Disputed && h.Payment != "" {
+		var err error
+		if h.Order, err = b.orderOf(ctx, scope, h); err != nil {
+			return false, err
+		}
+	}
 	if h.Order != "" {
 		applied, err := b.lookAt(ctx, scope, h)
 		if err != nil {
@@ -97,9 +109,32 @@ func (b *Biller) lookAt(ctx context.Context, scope table.Scope, h Hint) (bool, e
 		b.alarm(ctx, "a payment carries an order of ours and is not of its mandate", "order", c.ID, "gateway", c.Gateway)
 		return true, nil
 	case found.Result == Taken:
-		return true, b.reconcile(ctx, scope, c, found)
+		if err := b.reconcile(ctx, scope, c, found); err != nil || !h.Disputed {
+			return err == nil, err
+		}
+		return true, b.restore(ctx, scope, c, found.Payment)
 	}
 	return true, nil
+}
+
+// orderOf is the order that a disputed payment was made for, "" where that is none of ours: the
+// notice of a dispute names the payment alone.
+func (b *Biller) orderOf(ctx context.Context, scope table.Scope, h Hint) (string, error) {
+	gateway, err := b.gateway(scope, h.Gateway)
+	if err != nil {
+		return "", err
+	}
+	of, able := gateway.(Disputes)
+	if !able {
+		return "", nil
+	}
+	looking, cancel := clock.LeaveRoom(ctx, answerMargin)
+	defer cancel()
+	order, err := of.OrderOf(looking, h.Payment)
+	if !ValidID(order) {
+		order = ""
+	}
+	return order, err
 }
 
 // mandateOf is what the payments of an order are looked for by, where the gateway has
@@ -166,9 +201,38 @@ func (b *Biller) adopt(ctx context.Context, scope table.Scope, c Charge, p Payme
 		amount := returned - c.Refunded
 		c.Refunds = append(slices.Clone(c.Refunds), Refund{
 			Reference: oursPrefix + short(hash("adopted", c.ID, p.Key, now.String())), Amount: amount, Left: c.Amount - c.Refunded,
-			Reason: "Given back at the gateway.", State: RefundDone, AskedAt: now, DoneAt: now,
+			Reason: elsewhere, State: RefundDone, AskedAt: now, DoneAt: now,
 		})
 		return c.returned(amount, now), true, nil
+	})
+	return err
+}
+
+// elsewhere is the reason of what was given back without our asking for it.
+const elsewhere = "Given back at the gateway."
+
+// restore takes back what was adopted of a dispute that was lost, and is won after all. Of what
+// we gave back ourselves, or may be giving back, nothing is taken back.
+func (b *Biller) restore(ctx context.Context, scope table.Scope, c Charge, p Payment) error {
+	_, err := b.rewrite(ctx, scope, c.ID, func(c Charge, now time.Time) (change, bool, error) {
+		ours := slices.ContainsFunc(c.Refunds, func(r Refund) bool { return r.open() && r.Stray == "" })
+		back := c.Refunded - min(p.Returned, c.Amount)
+		if c.State != Paid || c.key() != p.Key || ours || back <= 0 {
+			return change{Charge: c}, false, nil
+		}
+		c.Refunds = slices.Clone(c.Refunds)
+		amount := int64(0)
+		for i, r := range slices.Backward(c.Refunds) {
+			if r.State != RefundDone || r.Stray != "" || r.Reason != elsewhere || r.Amount > back-amount {
+				continue
+			}
+			amount += r.Amount
+			c.Refunds[i].State = RefundRefused
+		}
+		if amount == 0 {
+			return change{Charge: c}, false, nil
+		}
+		return c.restored(amount, now), true, nil
 	})
 	return err
 }

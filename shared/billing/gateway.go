@@ -66,6 +66,14 @@ type Mandates interface {
 	Revoke(ctx context.Context, mandate string) error
 }
 
+// Disputes is a Gateway whose payments may be disputed at the payer's bank, and whose word of that
+// names the payment alone.
+type Disputes interface {
+	// OrderOf says which order a payment was made for, "" for none of ours. Errors:
+	// fault.Unavailable.
+	OrderOf(ctx context.Context, payment string) (order string, err error)
+}
+
 // Mandate is what the gateway says of one.
 type Mandate struct {
 	State MandateState

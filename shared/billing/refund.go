@@ -322,6 +322,24 @@ func (c Charge) returned(amount int64, now time.Time) change {
 	return next
 }
 
+// restored is a charge of which money came back to us, and what follows: whoever had lost the
+// access of the running period has it again.
+func (c Charge) restored(amount int64, now time.Time) change {
+	c.Refunded -= amount
+	next := change{Charge: c, events: []event.Event{{
+		Type: event.ChargeRestored, At: now, OrderID: c.ID, SubscriptionID: c.Subscription, PlanID: c.Plan, Amount: amount, Currency: c.Currency,
+	}}}
+	if c.Refunded < c.Amount && !c.OnDemand {
+		next.agreement = func(s Subscription) Subscription {
+			if s.LastPaid != nil && s.LastPaid.Period == c.Period && s.LastPaid.Attempt == c.Attempt {
+				s.Returned = false
+			}
+			return s
+		}
+	}
+	return next
+}
+
 // tendRefund goes on with a refund whose outcome is not known.
 func (b *Biller) tendRefund(ctx context.Context, scope table.Scope, c Charge, r Refund) error {
 	gateway, err := b.gateway(scope, c.Gateway)

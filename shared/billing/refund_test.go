@@ -400,6 +400,43 @@ func TestWhatWasGivenBackAtTheConsoleIsAdopted(t *testing.T) {
 	w.sound("sub-1")
 }
 
+// A dispute that was lost takes the access; one that is won after all gives it again, and of what
+// we gave back ourselves nothing.
+func TestADisputeThatIsWonAfterAllGivesBackWhatItTook(t *testing.T) {
+	t.Parallel()
+	w := refunding(t, "monthly")
+	_, _, err := w.refund(paidOrder, "r-1", 1000)
+	must(t, err)
+	hint := billing.Hint{Order: paidOrder, Payment: "pay_" + paidOrder, Returned: true, Disputed: true}
+	w.gateway.returnedOf["pay_"+paidOrder] = 4900
+	for range 2 {
+		w.hear(hint)
+	}
+	w.wantHas(event.ChargeRefunded, 2)
+	w.wantAccess(false)
+	w.gateway.returnedOf["pay_"+paidOrder] = 1000
+	lookedAt := hint
+	lookedAt.Disputed = false
+	w.hear(lookedAt) // whatever else is told is no reason
+	w.wantHas(event.ChargeRestored, 0)
+	for range 2 {
+		w.hear(hint)
+	}
+	w.wantHas(event.ChargeRestored, 1)
+	w.wantAccess(true)
+	o := w.found(paidOrder)
+	if o.Refunded != 1000 || o.Refunds[0].State != billing.RefundDone || o.Refunds[1].State != billing.RefundRefused {
+		t.Errorf("got %d back by %+v, want our own refund alone", o.Refunded, o.Refunds)
+	}
+	w.gateway.returnedOf["pay_"+paidOrder] = 0 // what we gave back does not come back
+	w.hear(hint)
+	w.wantHas(event.ChargeRestored, 1)
+	w.gateway.returnedOf["pay_"+paidOrder] = 4900
+	w.hear(hint)
+	w.wantAccess(false)
+	w.sound("sub-1")
+}
+
 // While a refund of ours is under way, what the gateway says was given back may be it.
 func TestARefundOfOursIsNotAdoptedAsAnothers(t *testing.T) {
 	t.Parallel()

@@ -11,6 +11,9 @@ import (
 	"strconv"
 	"time"
 
+	"grantline/shared/fault"
+	"grantline/shared/money"
+
 	"grantline/shared/billing"
 )
 
@@ -276,7 +279,7 @@ func paymentOf(p object, amount int64, currency string) billing.Payment {
 		Currency:   currency,
 		VAT:        max(tax, 0),
 		Mandate:    p.id("subscription_id"),
-		Returned:   returned(p),
+		Returned:   returned(p) + lost(p, amount, currency),
 	}
 }
 
@@ -290,6 +293,41 @@ func returned(p object) int64 {
 		}
 	}
 	return all
+}
+
+// lost is what of a payment the payer's bank took back for good, by disputes that were lost or
+// accepted (Dodo Payments API, dispute_status). While one is open nothing is decided. Its amount
+// is a text of which nobody says the unit: what reads as all of the payment either way is all of
+// it, and so is what cannot be read.
+func lost(p object, amount int64, currency string) int64 {
+	var all int64
+	disputes, _ := p.list("disputes")
+	for _, d := range disputes {
+		if status := d.text("dispute_status"); status != "dispute_lost" && status != "dispute_accepted" {
+			continue
+		}
+		part := amount
+		if minor, err := strconv.ParseInt(d.text("amount"), 10, 64); err == nil && minor > 0 && minor < amount && d.text("currency") == currency {
+			if major, exact := money.FromMilli(minor*1000, currency); !exact || major.Units != amount {
+				part = minor
+			}
+		}
+		all += part
+	}
+	return min(all, amount)
+}
+
+// OrderOf is the order that a payment was made for, by its metadata, "" for none of ours.
+// Errors: fault.Unavailable.
+func (g *Gateway) OrderOf(ctx context.Context, payment string) (string, error) {
+	p, err := g.payment(ctx, payment)
+	if u, ok := errors.AsType[unhad](err); ok && u.answer.status == http.StatusNotFound {
+		return "", nil
+	}
+	if err != nil {
+		return "", fault.New(fault.Unavailable, "gateway_unavailable", "Dodo Payments could not be asked.").Because(err)
+	}
+	return p.object("metadata").id(orderField), nil
 }
 
 // followable passes the address of a page: customers are shown it, and whatever else they

@@ -43,6 +43,7 @@ const (
 	ChargePaid            Type = "charge.paid"             // on demand; of a period, its subscription's event tells
 	ChargeDeclined        Type = "charge.declined"
 	ChargeRefunded        Type = "charge.refunded"  // amount was given back
+	ChargeRestored        Type = "charge.restored"  // amount is ours again: a dispute that was lost is won after all
 	DunningReminder       Type = "dunning.reminder" // an attempt will be made at nextAttemptAt
 
 	EntitlementGranted Type = "entitlement.granted" // by the company's own word, until expiresAt

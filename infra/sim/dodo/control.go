@@ -65,6 +65,14 @@ type Return struct {
 	Amount    int64  `json:"amount,omitempty"` // 0 is all that is left
 }
 
+// Dispute is what becomes of a dispute about a payment.
+type Dispute struct {
+	PaymentID string `json:"paymentId,omitempty"`
+	OrderID   string `json:"orderId,omitempty"`
+	Status    string `json:"status"`           // opened, challenged, won, lost, accepted, cancelled or expired
+	Amount    int64  `json:"amount,omitempty"` // of a new one; 0 is all of the payment
+}
+
 // Settings are the switches for what nobody knows of the real one, and for its pace. A
 // nil leaves a setting as it is.
 type Settings struct {
@@ -285,6 +293,32 @@ func (s *Simulator) Return(by Return) (string, error) {
 		return r.id, nil
 	}
 	return "", errors.New("paymentId or orderId: of a payment with money left")
+}
+
+// Dispute opens a dispute about a payment, or goes on with the one that there is.
+func (s *Simulator) Dispute(by Dispute) (string, error) {
+	if !slices.Contains([]string{"opened", "challenged", "won", "lost", "accepted", "cancelled", "expired"}, by.Status) {
+		return "", errors.New("status: opened, challenged, won, lost, accepted, cancelled or expired")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.ordered {
+		if p.status != succeeded || by.PaymentID == "" && by.OrderID == "" || !fits(by.PaymentID, p.id) || !fits(by.OrderID, orderOf(p.metadata)) {
+			continue
+		}
+		if len(p.disputes) == 0 {
+			amount := by.Amount
+			if amount == 0 {
+				amount = p.total()
+			}
+			p.disputes = append(p.disputes, &dispute{id: "dsp_" + s.stage.Text(20, stage.Alphanumeric), amount: amount, at: s.stage.Now()})
+		}
+		d := p.disputes[0]
+		d.status = "dispute_" + by.Status
+		s.send("dispute."+by.Status, orderOf(p.metadata), "Dispute", func() object { return s.shownDispute(p, d) })
+		return d.id, nil
+	}
+	return "", errors.New("paymentId or orderId: of a payment that was taken")
 }
 
 // Sell says what a product costs where a call names no price.

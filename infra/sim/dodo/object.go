@@ -2,6 +2,7 @@ package dodo
 
 import (
 	"maps"
+	"strconv"
 	"time"
 )
 
@@ -70,6 +71,22 @@ type payment struct {
 	hidden             bool      // never in lists
 	origin             string
 	refunds            []*refund
+	disputes           []*dispute
+}
+
+// dispute is what the payer's bank says of a payment.
+type dispute struct {
+	id, status string // dispute_opened, …
+	amount     int64
+	at         time.Time
+}
+
+// shownDispute is a dispute as its notices and its payment show it; it has no metadata.
+func (s *Simulator) shownDispute(p *payment, d *dispute) object {
+	return object{
+		"amount": strconv.FormatInt(d.amount, 10), "business_id": s.business, "created_at": instant(d.at), "currency": p.currency,
+		"dispute_id": d.id, "dispute_stage": "dispute", "dispute_status": d.status, "payment_id": p.id, "remarks": nil,
+	}
 }
 
 func (p *payment) total() int64 { return p.price + p.tax }
@@ -181,8 +198,12 @@ func (s *Simulator) full(p *payment) object {
 	for _, r := range p.refunds {
 		refunds = append(refunds, s.listed(r))
 	}
+	disputes := []any{}
+	for _, d := range p.disputes {
+		disputes = append(disputes, s.shownDispute(p, d))
+	}
 	maps.Copy(o, object{
-		"billing": p.subscription.billing, "business_id": s.business, "disputes": []any{},
+		"billing": p.subscription.billing, "business_id": s.business, "disputes": disputes,
 		"is_update_payment_method": p.updates, "refunds": refunds, "retry_attempt": 0,
 		"settlement_amount": p.total(), "settlement_currency": p.currency, "settlement_tax": p.tax, "tax": p.tax,
 		"error_code": text(p.code), "error_message": nil, "updated_at": instant(p.updated),

@@ -38,6 +38,11 @@ func (s *Simulator) Controls() []stage.Control {
 				id, err := s.Return(by)
 				return map[string]string{"refundId": id}, err
 			}),
+		stage.On("dispute", "Opens a dispute about a payment, or says how the one that there is goes on.",
+			Dispute{OrderID: "order-1", Status: "lost"}, func(by Dispute) (any, error) {
+				id, err := s.Dispute(by)
+				return map[string]string{"disputeId": id}, err
+			}),
 		stage.On("product", "Says what a product costs where a call names no price.",
 			Product{ProductID: "prod_usage", Price: 1200, Currency: "USD"}, func(p Product) (any, error) { return nil, s.Sell(p) }),
 		stage.On("busy", "Answers 429 to the next count calls, of one endpoint if given.",

@@ -236,6 +236,7 @@ func samples() []sample {
 		{name: "charge.declined.first", of: park(with(event.Event{Type: event.ChargeDeclined, DeclineCode: "INSUFFICIENT_FUNDS"}, declined(0)), declined(0)), silent: true},
 		{name: "charge.declined.on_demand", of: park(with(event.Event{Type: event.ChargeDeclined, DeclineCode: "INSUFFICIENT_FUNDS"}, demanded()), demanded()), silent: true},
 		{name: "charge.refunded", of: park(with(event.Event{Type: event.ChargeRefunded, At: days(35)}, whole), whole)},
+		{name: "charge.restored", of: park(with(event.Event{Type: event.ChargeRestored, At: days(40)}, whole), whole)},
 		{name: "charge.refunded.part", of: park(event.Event{Type: event.ChargeRefunded, At: days(35), OrderID: part.ID, Amount: 1000, Currency: "KRW"}, part), silent: true},
 		{name: "charge.refunded.on_demand", of: func() revenuecat.Telling {
 			c := demanded()

@@ -95,6 +95,8 @@ var words = map[event.Type]func(Telling) *message{
 	event.ChargeDeclined: Telling.troubled,
 	// The same.
 	event.ChargeRefunded: Telling.refunded,
+	// What the format says of a store's refund that was undone.
+	event.ChargeRestored: func(t Telling) *message { return t.life(typeRefundReversed, taken) },
 	// A reminder is for the customer, and BILLING_ISSUE was told.
 	event.DunningReminder: nil,
 	// The company's word is what the format calls promotional, and that is never renewed.
