@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"grantline/shared/clock"
-
 	"grantline/shared/fault"
 	"grantline/shared/table"
 )

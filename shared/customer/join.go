@@ -10,13 +10,12 @@ import (
 	"time"
 
 	"grantline/shared/abuse"
-	"grantline/shared/wallet"
-
 	"grantline/shared/clock"
 	"grantline/shared/entitlement"
 	"grantline/shared/event"
 	"grantline/shared/fault"
 	"grantline/shared/table"
+	"grantline/shared/wallet"
 )
 
 // Anonymous says whether an id is one that an app makes up before anybody signs in. It names

@@ -11,10 +11,9 @@ import (
 	"strconv"
 	"time"
 
+	"grantline/shared/billing"
 	"grantline/shared/fault"
 	"grantline/shared/money"
-
-	"grantline/shared/billing"
 )
 
 const (
