@@ -26,9 +26,15 @@ type Tables struct {
 	// request that was lost, (true, err) an answer that was. It should be of kind
 	// fault.Unavailable, since nothing else can truthfully be said about either.
 	Fail func(op Op) (apply bool, err error)
+	// Lag, if set, is told each time that an item's entry in its table's index is behind the
+	// item. The entry stays as it was until show is called, which brings it up to date with
+	// whatever the item is by then: an index is eventually consistent, and how late it is
+	// shall be its caller's choice. It runs inside the Commit and must not use the tables.
+	Lag func(key table.Key, show func())
 
 	mu      sync.RWMutex
 	items   map[table.Key]table.Item
+	entries map[table.Key]table.Index // in the indexes, as a query of them sees them
 	shelves map[shelf][]place
 }
 
@@ -77,7 +83,7 @@ func compareKeys(a, b table.Key) int {
 
 // New makes empty tables.
 func New() *Tables {
-	return &Tables{items: map[table.Key]table.Item{}, shelves: map[shelf][]place{}}
+	return &Tables{items: map[table.Key]table.Item{}, entries: map[table.Key]table.Index{}, shelves: map[shelf][]place{}}
 }
 
 // Items returns everything that is in a table, ordered by key, for tests that count.
@@ -211,38 +217,62 @@ func (t *Tables) apply(w table.Write) {
 	if w.Change == table.Check {
 		return
 	}
-	if was, ok := t.items[w.Item.Key]; ok {
-		for s, p := range places(was) {
-			t.shelves[s] = without(t.shelves[s], p)
-			if len(t.shelves[s]) == 0 {
-				delete(t.shelves, s)
-			}
-		}
-	}
+	k := w.Item.Key
+	_, was := t.items[k]
 	if w.Change == table.Remove {
-		delete(t.items, w.Item.Key)
+		delete(t.items, k)
+	} else {
+		i := cloned(w.Item)
+		i.Revision++
+		if !i.Expires.IsZero() {
+			i.Expires = time.Unix(i.Expires.Unix(), 0).UTC()
+		}
+		t.items[k] = i
+	}
+	if _, is := t.items[k]; k.Table.Sorted() && is != was {
+		t.place(shelf{k.Table, false, k.Partition}, place{k.Sort, k}, is)
+	}
+	if t.shown(k) {
 		return
 	}
-	i := cloned(w.Item)
-	i.Revision++
-	if !i.Expires.IsZero() {
-		i.Expires = time.Unix(i.Expires.Unix(), 0).UTC()
+	if t.Lag == nil {
+		t.show(k)
+		return
 	}
-	t.items[i.Key] = i
-	for s, p := range places(i) {
-		t.shelves[s] = with(t.shelves[s], p)
+	t.Lag(k, func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.show(k)
+	})
+}
+
+// shown says whether the index has an item's entry as the item has it.
+func (t *Tables) shown(k table.Key) bool {
+	entry, in := t.entries[k]
+	is := t.items[k].Index
+	return in == (is != nil) && (!in || entry == *is)
+}
+
+// show brings an item's entry in the index up to date with the item.
+func (t *Tables) show(k table.Key) {
+	if entry, in := t.entries[k]; in {
+		t.place(shelf{k.Table, true, entry.Partition}, place{entry.Sort, k}, false)
+		delete(t.entries, k)
+	}
+	if is := t.items[k].Index; is != nil {
+		t.place(shelf{k.Table, true, is.Partition}, place{is.Sort, k}, true)
+		t.entries[k] = *is
 	}
 }
 
-// places yields where an item stands.
-func places(i table.Item) func(func(shelf, place) bool) {
-	return func(yield func(shelf, place) bool) {
-		if i.Key.Table.Sorted() && !yield(shelf{i.Key.Table, false, i.Key.Partition}, place{i.Key.Sort, i.Key}) {
-			return
-		}
-		if i.Index != nil {
-			yield(shelf{i.Key.Table, true, i.Index.Partition}, place{i.Index.Sort, i.Key})
-		}
+// place puts something on a shelf, or takes it off.
+func (t *Tables) place(s shelf, p place, on bool) {
+	if on {
+		t.shelves[s] = with(t.shelves[s], p)
+		return
+	}
+	if t.shelves[s] = without(t.shelves[s], p); len(t.shelves[s]) == 0 {
+		delete(t.shelves, s)
 	}
 }
 

@@ -204,3 +204,57 @@ func TestNumbersThatDynamoWouldRoundAreNonsense(t *testing.T) {
 		}
 	}
 }
+
+// TestAnIndexLagsUntilItIsShown: what an index says is of the past, and its table's items are not.
+func TestAnIndexLagsUntilItIsShown(t *testing.T) {
+	tables := memory.New()
+	var shows []func()
+	tables.Lag = func(_ table.Key, show func()) { shows = append(shows, show) }
+	at := func(partition string) table.Item {
+		i := order("o")
+		i.Index = &table.Index{Partition: partition, Sort: "1", Hint: "h-" + partition}
+		return i
+	}
+	seen := func() (in []string) {
+		for _, p := range []string{"first", "second"} {
+			page, err := tables.Query(t.Context(), table.Query{Table: table.Orders, Indexed: true, Partition: p, Limit: 10})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, i := range page.Items {
+				in = append(in, p+" "+i.Index.Hint)
+			}
+		}
+		return in
+	}
+	want := func(when string, entries ...string) {
+		t.Helper()
+		if d := cmp.Diff(entries, seen()); d != "" {
+			t.Errorf("%s: got (+) and want (-) differ:\n%s", when, d)
+		}
+	}
+	commit := func(w table.Write) {
+		t.Helper()
+		if err := tables.Commit(t.Context(), w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commit(table.Inserted(at("first")))
+	want("inserted")
+	shows[0]()
+	want("shown", "first h-first")
+	moved := at("second")
+	moved.Revision = 1
+	commit(table.Replaced(moved))
+	want("moved", "first h-first")
+	moved.Revision = 2
+	commit(table.Removed(moved))
+	want("removed", "first h-first")
+	shows[1]()
+	want("shown once more")
+	shows[2]()
+	want("shown again")
+	if len(shows) != 3 {
+		t.Errorf("told %d times that the index is behind, want 3", len(shows))
+	}
+}

@@ -53,17 +53,19 @@ func (t *Tables) page(q table.Query) (table.Page, error) {
 			on = on[at:]
 		}
 	}
-	on = slices.Clone(on)
-	if q.Backward {
-		slices.Reverse(on)
-	}
-
 	var page table.Page
 	size := 0
-	for n, p := range on {
-		i := cloned(t.items[p.key])
+	for n := range on {
+		p := on[n]
+		if q.Backward {
+			p = on[len(on)-1-n]
+		}
+		var i table.Item
 		if q.Indexed {
-			i = table.Item{Key: i.Key, Index: i.Index}
+			entry := t.entries[p.key]
+			i = table.Item{Key: p.key, Index: &entry}
+		} else {
+			i = cloned(t.items[p.key])
 		}
 		page.Items = append(page.Items, i)
 		size += sizeOf(i)
