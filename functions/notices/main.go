@@ -40,7 +40,7 @@ func main() {
 		Sealer: seal.New(seal.ReadKeys(r, config), now), Clock: now, Log: log,
 		Shards: billing.Shards(r.Int("DUE_SHARDS", 1, 64, 16)), Lease: lease,
 	}
-	charges := looker{biller}
+	charges := billing.Notices{Biller: biller}
 	look := map[string]notice.Looker{toss.Name: charges, dodo.Name: charges}
 	sell := map[string]purchase.Store{}
 	if shop := stores.OpenApple(r, biller.Tables, now, log); shop != nil {
@@ -57,7 +57,7 @@ func main() {
 	}
 	book := stores.Book(r, customer.Directory{Tables: biller.Tables}, sell, now, log)
 	for name := range sell {
-		look[name] = follower{book}
+		look[name] = purchase.Notices{Book: book}
 	}
 	r.Check()
 

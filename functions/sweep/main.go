@@ -22,6 +22,7 @@ import (
 	"grantline/shared/notice"
 	"grantline/shared/play"
 	"grantline/shared/purchase"
+	"grantline/shared/sweep"
 )
 
 func main() {
@@ -34,7 +35,7 @@ func main() {
 		Shards: billing.Shards(r.Int("DUE_SHARDS", 1, 64, 16)),
 		Lease:  r.Duration("CHARGE_LEASE", time.Second, time.Hour, 2*time.Minute),
 	}
-	jobs := []job{func(ctx context.Context) (time.Time, error) { return compare(ctx, biller) }}
+	jobs := []sweep.Job{func(ctx context.Context) (time.Time, error) { return sweep.Compare(ctx, biller) }}
 	sell, histories := map[string]purchase.Store{}, map[string][]notice.History{}
 	if shop := stores.OpenApple(r, biller.Tables, now, log); shop != nil {
 		jobs = append(jobs, shop.Revocation.Refresh)
@@ -51,9 +52,9 @@ func main() {
 	if len(sell) > 0 {
 		book := stores.Book(r, customer.Directory{Tables: biller.Tables}, sell, now, log)
 		queued := queue.NewSender[notice.Hint](queue.Client(config), r.QueueURL("NOTICES_QUEUE_URL"), now)
-		jobs = append(jobs, repairs(book, histories, &notice.Missed{Tables: biller.Tables, Queue: queued, Clock: now, Log: log})...)
+		jobs = append(jobs, sweep.Repairs(book, histories, &notice.Missed{Tables: biller.Tables, Queue: queued, Clock: now, Log: log})...)
 	}
 	r.Check()
 
-	queue.Schedule(func(ctx context.Context, _ time.Time) (any, error) { return sweep(ctx, now, jobs) })
+	queue.Schedule(func(ctx context.Context, _ time.Time) (any, error) { return sweep.Run(ctx, now, jobs) })
 }

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"time"
 
+	"grantline/shared/event"
 	"grantline/shared/fault"
 	"grantline/shared/table"
 )
@@ -118,6 +119,16 @@ const MostEvidence = 64 << 10
 // Scope is the project and environment whose address the webhook came to.
 func (h Hint) Scope() table.Scope {
 	return table.Scope{Project: h.Project, Environment: h.Environment}
+}
+
+// Cause is what is told of what comes of a notice. The id of one that is not signed is nobody's
+// word, and is not kept.
+func (h Hint) Cause() event.Cause {
+	c := event.Cause{Kind: event.ByNotice, Provider: h.Provider}
+	if h.Signed {
+		c.ID = h.ID
+	}
+	return c
 }
 
 var (

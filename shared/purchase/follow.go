@@ -17,6 +17,7 @@ import (
 	"grantline/shared/customer"
 	"grantline/shared/event"
 	"grantline/shared/fault"
+	"grantline/shared/notice"
 	"grantline/shared/table"
 )
 
@@ -60,6 +61,14 @@ func (b *Book) follower(scope table.Scope, name string) (Follower, error) {
 		return nil, fmt.Errorf("purchase: bug: %s sends no notices", name)
 	}
 	return f, nil
+}
+
+// Notices looks at the purchases that the notices of stores are about. It is a notice.Looker.
+type Notices struct{ *Book }
+
+// LookAgain verifies the store's word once more, and asks the store.
+func (n Notices) LookAgain(ctx context.Context, h notice.Hint) (bool, error) {
+	return n.Book.LookAgain(event.Because(ctx, h.Cause()), h.Scope(), h.Provider, h.Evidence)
 }
 
 // LookAgain takes over what a notice brought, and what the store says now. It reports

@@ -1,4 +1,4 @@
-package main
+package sweep_test
 
 import (
 	"context"
@@ -27,6 +27,7 @@ import (
 	"grantline/shared/memory"
 	"grantline/shared/notice"
 	"grantline/shared/purchase"
+	"grantline/shared/sweep"
 	"grantline/shared/table"
 )
 
@@ -45,27 +46,27 @@ func historiesOf(store *apple.Store) map[string][]notice.History {
 }
 
 // done is a job that says when it is to be done again.
-func done(next time.Time) job {
+func done(next time.Time) sweep.Job {
 	return func(context.Context) (time.Time, error) { return next, nil }
 }
 
 func TestASweepIdlesUntilTheFirstJobIsDue(t *testing.T) {
 	in := func(d time.Duration) time.Time { return start.Add(d) }
 	for name, c := range map[string]struct {
-		jobs []job
+		jobs []sweep.Job
 		want time.Time
 	}{
 		"no jobs":              {nil, in(24 * time.Hour)},
-		"nothing to come":      {[]job{done(time.Time{})}, in(24 * time.Hour)},
-		"the first":            {[]job{done(in(time.Hour)), done(in(2 * time.Hour)), done(time.Time{})}, in(time.Hour)},
-		"the last":             {[]job{done(time.Time{}), done(in(2 * time.Hour)), done(in(time.Hour))}, in(time.Hour)},
-		"one that is due":      {[]job{done(in(time.Hour)), done(start)}, start},
-		"one in a week":        {[]job{done(in(7 * 24 * time.Hour))}, in(24 * time.Hour)},
-		"one that was due":     {[]job{done(in(-time.Hour)), done(in(time.Hour))}, in(-time.Hour)},
-		"one within the day":   {[]job{done(in(24*time.Hour - 1))}, in(24*time.Hour - 1)},
-		"several at that time": {[]job{done(in(time.Hour)), done(in(time.Hour))}, in(time.Hour)},
+		"nothing to come":      {[]sweep.Job{done(time.Time{})}, in(24 * time.Hour)},
+		"the first":            {[]sweep.Job{done(in(time.Hour)), done(in(2 * time.Hour)), done(time.Time{})}, in(time.Hour)},
+		"the last":             {[]sweep.Job{done(time.Time{}), done(in(2 * time.Hour)), done(in(time.Hour))}, in(time.Hour)},
+		"one that is due":      {[]sweep.Job{done(in(time.Hour)), done(start)}, start},
+		"one in a week":        {[]sweep.Job{done(in(7 * 24 * time.Hour))}, in(24 * time.Hour)},
+		"one that was due":     {[]sweep.Job{done(in(-time.Hour)), done(in(time.Hour))}, in(-time.Hour)},
+		"one within the day":   {[]sweep.Job{done(in(24*time.Hour - 1))}, in(24*time.Hour - 1)},
+		"several at that time": {[]sweep.Job{done(in(time.Hour)), done(in(time.Hour))}, in(time.Hour)},
 	} {
-		got, err := sweep(t.Context(), &stopped{start}, c.jobs)
+		got, err := sweep.Run(t.Context(), &stopped{start}, c.jobs)
 		if err != nil || got.IdleUntil == nil || !got.IdleUntil.Equal(c.want) {
 			t.Errorf("%s: got %v, %v, want idle until %v", name, got.IdleUntil, err, c.want)
 		}
@@ -76,13 +77,13 @@ func TestASweepIdlesUntilTheFirstJobIsDue(t *testing.T) {
 func TestASweepDoesEveryJobWhateverBecomesOfTheOthers(t *testing.T) {
 	first, second := errors.New("first"), errors.New("second")
 	var order []string
-	ran := func(name string, err error) job {
+	ran := func(name string, err error) sweep.Job {
 		return func(context.Context) (time.Time, error) {
 			order = append(order, name)
 			return start.Add(time.Hour), err
 		}
 	}
-	got, err := sweep(t.Context(), &stopped{start}, []job{ran("a", nil), ran("b", first), ran("c", nil), ran("d", second), ran("e", nil)})
+	got, err := sweep.Run(t.Context(), &stopped{start}, []sweep.Job{ran("a", nil), ran("b", first), ran("c", nil), ran("d", second), ran("e", nil)})
 	if !errors.Is(err, first) || !errors.Is(err, second) {
 		t.Errorf("got error %v, want both", err)
 	}
@@ -126,15 +127,15 @@ func TestEveryDayThatIsOverIsCompared(t *testing.T) {
 	var asked []string
 	c := &stopped{start}
 	b := newBiller(c, &asked)
-	if next, err := compare(t.Context(), b); err != nil || !next.Equal(time.Date(2026, 11, 20, 3, 0, 0, 0, time.UTC)) || len(asked) != 0 {
+	if next, err := sweep.Compare(t.Context(), b); err != nil || !next.Equal(time.Date(2026, 11, 20, 3, 0, 0, 0, time.UTC)) || len(asked) != 0 {
 		t.Errorf("before yesterday's books can be had: got next %v, %v, and %v, want nothing asked before 03:00", next, err, asked)
 	}
 	c.at = start.Add(time.Hour)
-	if _, err := compare(t.Context(), b); err != nil || len(asked) != 4 {
+	if _, err := sweep.Compare(t.Context(), b); err != nil || len(asked) != 4 {
 		t.Fatalf("got %v and %v, want yesterday of four accounts", err, asked)
 	}
 	asked, c.at = nil, start.AddDate(0, 0, 3)
-	next, err := compare(t.Context(), b)
+	next, err := sweep.Compare(t.Context(), b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +157,7 @@ func TestAnAccountThatCannotBeComparedHoldsUpNoOther(t *testing.T) {
 	var asked []string
 	c := &stopped{start.Add(time.Hour)}
 	b := newBiller(c, &asked, "production dodo", "sandbox dodo")
-	next, err := compare(t.Context(), b)
+	next, err := sweep.Compare(t.Context(), b)
 	if !errors.Is(err, fault.Unavailable) {
 		t.Errorf("got %v, want fault.Unavailable", err)
 	}
@@ -168,7 +169,7 @@ func TestAnAccountThatCannotBeComparedHoldsUpNoOther(t *testing.T) {
 	if ready := time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC); !next.Equal(ready) {
 		t.Errorf("next: got %v, want %v, when those that answered are ready", next, ready)
 	}
-	if next, err := compare(t.Context(), &billing.Biller{Clock: c}); err != nil || !next.IsZero() {
+	if next, err := sweep.Compare(t.Context(), &billing.Biller{Clock: c}); err != nil || !next.IsZero() {
 		t.Errorf("without a gateway: got %v, %v, want nothing to do", next, err)
 	}
 }
@@ -277,10 +278,10 @@ func TestBothEnvironmentsAreRepaired(t *testing.T) {
 		}
 	}
 	missed := &notice.Missed{Tables: tables, Queue: nowhere{}, Clock: c, Log: slog.New(slog.DiscardHandler)}
-	jobs := repairs(book, historiesOf(newStore(t, c, answers)), missed)
+	jobs := sweep.Repairs(book, historiesOf(newStore(t, c, answers)), missed)
 
 	c.at = start.AddDate(0, 1, 0).Add(time.Hour)
-	got, err := sweep(t.Context(), c, jobs)
+	got, err := sweep.Run(t.Context(), c, jobs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,14 +304,14 @@ func TestBothEnvironmentsAreRepaired(t *testing.T) {
 	}
 	// Again at once, nobody is asked.
 	s.asked, answers.asked = nil, nil
-	if _, err := sweep(t.Context(), c, jobs); err != nil || len(s.asked)+len(answers.asked) != 0 {
+	if _, err := sweep.Run(t.Context(), c, jobs); err != nil || len(s.asked)+len(answers.asked) != 0 {
 		t.Errorf("again: got %v, and %v and %v asked, want nobody", err, s.asked, answers.asked)
 	}
 }
 
 func TestWithoutAnAPIThereIsNothingToRepair(t *testing.T) {
 	c := &stopped{start}
-	if jobs := repairs(newBook(t, memory.New(), c, &shop{clock: c}), nil, &notice.Missed{}); len(jobs) != 0 {
+	if jobs := sweep.Repairs(newBook(t, memory.New(), c, &shop{clock: c}), nil, &notice.Missed{}); len(jobs) != 0 {
 		t.Errorf("got %d jobs, want none, for there is nobody to ask", len(jobs))
 	}
 }
@@ -320,7 +321,7 @@ func TestALineTooManyForOneSweepIsLeftToTheNext(t *testing.T) {
 	c, tables := &stopped{start}, memory.New()
 	s := &shop{clock: c}
 	book := newBook(t, tables, c, s)
-	const most = mostReviews * mostTurns
+	const most = sweep.MostInARun
 	for n := range most + 1 {
 		name := "line-" + strconv.Itoa(n)
 		if _, err := book.Claim(t.Context(), table.Default, name, purchase.Proof{Store: apple.Name, Evidence: name}); err != nil {
@@ -328,10 +329,10 @@ func TestALineTooManyForOneSweepIsLeftToTheNext(t *testing.T) {
 		}
 	}
 	missed := &notice.Missed{Tables: tables, Queue: nowhere{}, Clock: c, Log: slog.New(slog.DiscardHandler)}
-	jobs := repairs(book, historiesOf(newStore(t, c, &server{})), missed)
+	jobs := sweep.Repairs(book, historiesOf(newStore(t, c, &server{})), missed)
 	c.at = start.AddDate(0, 1, 1)
 	for sweeps, want := range []int{most, most + 1, most + 1} {
-		got, err := sweep(t.Context(), c, jobs)
+		got, err := sweep.Run(t.Context(), c, jobs)
 		if err != nil || got.IdleUntil == nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,6 @@
-package main
+// Package sweep repairs what nobody told us: whatever a message, a notice or a charge left
+// undone is found by looking, however long ago that was.
+package sweep
 
 import (
 	"context"
@@ -16,18 +18,18 @@ import (
 	"grantline/shared/table"
 )
 
-// report is what a caller that knows of no other change may rely on: there is nothing to
+// Report is what a caller that knows of no other change may rely on: there is nothing to
 // do before IdleUntil.
-type report struct {
+type Report struct {
 	IdleUntil *time.Time `json:"idleUntil,omitempty"`
 }
 
-// job is one repair. It says when it has to be done again, zero for only when something
+// Job is one repair. It says when it has to be done again, zero for only when something
 // else happens.
-type job func(ctx context.Context) (next time.Time, err error)
+type Job func(ctx context.Context) (next time.Time, err error)
 
-// sweep does every job, whatever becomes of the others.
-func sweep(ctx context.Context, now clock.Clock, jobs []job) (report, error) {
+// Run does every job, whatever becomes of the others.
+func Run(ctx context.Context, now clock.Clock, jobs []Job) (Report, error) {
 	idle := now.Now().Add(24 * time.Hour)
 	var failed error
 	ctx = event.Because(ctx, event.Cause{Kind: event.ByReview})
@@ -38,13 +40,13 @@ func sweep(ctx context.Context, now clock.Clock, jobs []job) (report, error) {
 		}
 	}
 	if failed != nil {
-		return report{}, failed
+		return Report{}, failed
 	}
-	return report{&idle}, nil
+	return Report{&idle}, nil
 }
 
-// compare compares every day that is over, one account after another.
-func compare(ctx context.Context, b *billing.Biller) (time.Time, error) {
+// Compare compares every day that is over, one account after another.
+func Compare(ctx context.Context, b *billing.Biller) (time.Time, error) {
 	var names []billing.GatewayName
 	for name := range b.Gateways {
 		names = append(names, name)
@@ -73,10 +75,10 @@ const (
 	mostTurns   = 6
 )
 
-// repairs are the jobs of stores: lines whose time has come, and notices that could not be
+// Repairs are the jobs of stores: lines whose time has come, and notices that could not be
 // delivered.
-func repairs(book *purchase.Book, histories map[string][]notice.History, missed *notice.Missed) []job {
-	var jobs []job
+func Repairs(book *purchase.Book, histories map[string][]notice.History, missed *notice.Missed) []Job {
+	var jobs []Job
 	for _, store := range slices.Sorted(maps.Keys(histories)) {
 		for _, environment := range []string{"production", "sandbox"} {
 			scope := table.Scope{Project: table.Default.Project, Environment: environment}
