@@ -48,6 +48,8 @@ var promises = []struct {
 	{"LostRaceNamesTheItemInTheWay", lostRaceNamesTheItemInTheWay},
 	{"CheckHoldsOnlyWhileUnchanged", checkHoldsOnlyWhileUnchanged},
 	{"CommitIsAllOrNothing", commitIsAllOrNothing},
+	{"OneFailedConditionChangesNothing", oneFailedConditionChangesNothing},
+	{"OnlyKeyAndRevisionOfARemovalCount", onlyKeyAndRevisionOfARemovalCount},
 	{"ConflictIsInTheOrderOfTheWrites", conflictIsInTheOrderOfTheWrites},
 	{"HundredWritesHappenTogether", hundredWritesHappenTogether},
 	{"CancelledContextIsUnavailable", cancelledContextIsUnavailable},
@@ -55,9 +57,13 @@ var promises = []struct {
 
 	{"OneOfManyInsertsWins", oneOfManyInsertsWins},
 	{"OneOfManyTransactionsWins", oneOfManyTransactionsWins},
+	{"OneOfManyChangesWins", oneOfManyChangesWins},
+	{"WhatIsCheckedDoesNotChangeMeanwhile", whatIsCheckedDoesNotChangeMeanwhile},
 	{"CountersLoseNothing", countersLoseNothing},
 
 	{"WhatIsWrittenIsReadAtOnce", whatIsWrittenIsReadAtOnce},
+	{"RemovalIsSeenAtOnce", removalIsSeenAtOnce},
+	{"GlanceComesToSeeWhatIsWritten", glanceComesToSeeWhatIsWritten},
 	{"WhatIsReadIsACopy", whatIsReadIsACopy},
 	{"DataComesBackAsItWas", dataComesBackAsItWas},
 	{"BytesInKeysComeBack", bytesInKeysComeBack},
@@ -79,6 +85,9 @@ var promises = []struct {
 	{"IndexIsSortedAndBounded", indexIsSortedAndBounded},
 	{"SameSortKeyInAnIndexMissesNothing", sameSortKeyInAnIndexMissesNothing},
 	{"EveryIndexWorks", everyIndexWorks},
+	{"IndexFollowsItsItem", indexFollowsItsItem},
+	{"EqualSortKeysArePagedWithinBounds", equalSortKeysArePagedWithinBounds},
+	{"IndexPageGoesOnAfterItsLastEntryIsGone", indexPageGoesOnAfterItsLastEntryIsGone},
 }
 
 // bench is what a promise works on.
