@@ -1,0 +1,395 @@
+// Package deployment puts the product's functions onto the ports of a simulated world, wired
+// as the mains of functions/ and template.yaml wire them: the same handlers, queues with the
+// same visibility and receives, schedules of the same periods, times in the same order. It is
+// the company's deployment; who buys, who is asked and who is told is the caller's.
+package deployment
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"grantline/shared/abuse"
+	"grantline/shared/billing"
+	"grantline/shared/catalog"
+	"grantline/shared/customer"
+	"grantline/shared/delivery"
+	"grantline/shared/event"
+	"grantline/shared/fault"
+	"grantline/shared/notice"
+	"grantline/shared/purchase"
+	"grantline/shared/simulate"
+	"grantline/shared/sweep"
+	"grantline/shared/table"
+)
+
+// Options is what a deployment has around it.
+type Options struct {
+	Gateways  map[string]billing.Gateway  // toss, dodo; of the default project's production
+	Stores    map[string]purchase.Store   // apple, play, appsintoss
+	Histories map[string][]notice.History // of stores; one without any is reviewed all the same
+	Catalog   *catalog.Catalog            // nil: the embedded one
+	Courier   billing.Courier             // tells customers; nil: nobody is told
+	Endpoints http.RoundTripper           // the company's servers; nil: nobody publishes
+	// Releases are the settings of the versions that are deployed one after another; the
+	// first is there from the start, each other one from its Since. While it rolls out both
+	// are at work. None: one with the defaults.
+	Releases []Settings
+	// Outages is how often a schedule fires nothing for some hours, over Span.
+	Outages int
+	Span    time.Duration
+	// Without names layers that are switched off, to see what the others catch alone: sweep,
+	// compare, review, missed, notices, lease, publish.
+	Without map[string]bool
+}
+
+// Settings are what a deploy may change.
+type Settings struct {
+	Since     time.Time
+	Rolls     time.Duration // both are at work until that long after Since
+	Shards    billing.Shards
+	Lease     time.Duration
+	TossPace  int // a minute
+	DodoPace  int
+	Restore   purchase.RestorePolicy
+	Abuse     abuse.Policy
+	TestsADay int
+}
+
+// Defaults are those of template.yaml, with few shards.
+func Defaults() Settings {
+	return Settings{Shards: 2, Lease: 2 * time.Minute, TossPace: 300, DodoPace: 90, TestsADay: 100}
+}
+
+// Release is the functions' wiring at one version.
+type Release struct {
+	Biller    *billing.Biller
+	Book      *purchase.Book
+	Directory customer.Directory
+	Desk      *notice.Desk
+	Registry  *delivery.Registry
+	Publisher *delivery.Publisher
+
+	since   time.Time
+	rolled  time.Time
+	fanout  *billing.Fanout
+	publish *delivery.Fanout
+	jobs    []sweep.Job
+}
+
+// Deployment is a company's Grantline.
+type Deployment struct {
+	World   *simulate.World
+	Tables  *simulate.Tables
+	Catalog *catalog.Catalog
+	// The queues, for whoever sends to them or counts.
+	Charges map[string]*simulate.Queue[billing.Due] // toss, dodo, deliver
+	Notices *simulate.Queue[notice.Hint]
+	Wakes   *simulate.Queue[delivery.Wake]
+	// Alarms counts what a person was called for, by its words.
+	Alarms map[string]int
+
+	options  Options
+	releases []*Release
+	crons    []*simulate.Cron
+	windows  []window
+}
+
+type window struct{ from, to time.Time }
+
+// Function limits, by template.yaml.
+const (
+	chargeLimit = 90 * time.Second
+	fanoutLimit = 50 * time.Second
+	apiLimit    = 30 * time.Second
+	sweepLimit  = 15 * time.Minute
+)
+
+const (
+	visibility   = 9 * time.Minute
+	deliverHides = 6 * time.Minute
+	mostReceives = 8
+	batch        = 10
+)
+
+// New deploys into a world.
+func New(w *simulate.World, o Options) *Deployment {
+	d := &Deployment{
+		World: w, Tables: simulate.NewTables(w), Catalog: o.Catalog, Charges: map[string]*simulate.Queue[billing.Due]{}, Alarms: map[string]int{}, options: o,
+	}
+	if d.Catalog == nil {
+		goods, err := catalog.Embedded()
+		if err != nil {
+			panic("deployment: the embedded catalog: " + err.Error())
+		}
+		d.Catalog = goods
+	}
+	if len(o.Releases) == 0 {
+		o.Releases = []Settings{Defaults()}
+	}
+	for range o.Outages {
+		from := w.Now().Add(time.Duration(w.Dice.Int64N(int64(o.Span))))
+		d.windows = append(d.windows, window{from, from.Add(time.Duration(w.Dice.Int64N(int64(8 * time.Hour))))})
+	}
+	charges := func(gateway, function string, hides, limit time.Duration, work func(context.Context, *Release, billing.Due) error) {
+		d.Charges[gateway] = simulate.NewQueue(w, simulate.QueueOptions{
+			Name: gateway, Function: function, Visibility: hides, MostReceives: mostReceives, Batch: batch, Limit: limit,
+		}, func(ctx context.Context, due billing.Due) error { return work(ctx, d.Release(), due) })
+	}
+	charge := func(ctx context.Context, r *Release, due billing.Due) error {
+		return r.Biller.Work(event.Because(ctx, event.Cause{Kind: event.BySchedule}), due.Scope(), due.Subscription)
+	}
+	for _, gateway := range []string{"toss", "dodo"} {
+		if o.Gateways[gateway] != nil {
+			charges(gateway, "charge", visibility, chargeLimit, charge)
+		}
+	}
+	charges(billing.LaneDeliver, "deliver", deliverHides, time.Minute, func(ctx context.Context, r *Release, due billing.Due) error {
+		return r.Biller.Deliver(ctx, due.Scope(), due.Subscription)
+	})
+	d.Notices = simulate.NewQueue(w, simulate.QueueOptions{
+		Name: "notices", Function: "notices", Visibility: visibility, MostReceives: mostReceives, Batch: batch, Limit: chargeLimit,
+	}, func(ctx context.Context, h notice.Hint) error { return d.Release().Desk.Receive(ctx, h) })
+	d.Wakes = simulate.NewQueue(w, simulate.QueueOptions{
+		Name: "events", Function: "publish", Visibility: visibility, MostReceives: mostReceives, Batch: batch, Limit: chargeLimit,
+	}, func(ctx context.Context, wake delivery.Wake) error { return d.Release().Publisher.Work(ctx, wake) })
+	for _, s := range o.Releases {
+		d.releases = append(d.releases, d.release(s))
+	}
+	d.schedule()
+	return d
+}
+
+// release wires the functions as one version has them.
+func (d *Deployment) release(s Settings) *Release {
+	o, w := d.options, d.World
+	log := slog.New(alarms{d})
+	if o.Without["lease"] {
+		s.Lease = time.Millisecond
+	}
+	gateways := billing.Gateways{}
+	for name, g := range o.Gateways {
+		gateways[billing.GatewayName{Scope: table.Default, Gateway: name}] = g
+	}
+	identity := customer.Identity{Key: func(context.Context, bool) (string, error) {
+		return "an identity key of thirty-two bytes", nil
+	}}
+	r := &Release{since: s.Since, rolled: s.Since.Add(s.Rolls), Directory: customer.Directory{Tables: d.Tables, Identity: identity}}
+	r.Biller = &billing.Biller{
+		Tables: d.Tables, Customers: r.Directory, Catalog: d.Catalog, Gateways: gateways, Sealer: seal{}, Clock: w.Clock(), Log: log,
+		Shards: s.Shards, Courier: o.Courier, Lease: s.Lease,
+	}
+	r.Book = &purchase.Book{
+		Tables: d.Tables, Customers: r.Directory, Catalog: d.Catalog, Stores: o.Stores, Clock: w.Clock(), Log: log,
+		TestsPerDay: s.TestsADay, Restore: s.Restore, Abuse: s.Abuse,
+	}
+	look := map[string]notice.Looker{}
+	for name := range o.Gateways {
+		look[name] = billing.Notices{Biller: r.Biller}
+	}
+	for name := range o.Stores {
+		look[name] = purchase.Notices{Book: r.Book}
+	}
+	r.Desk = &notice.Desk{Tables: d.Tables, Clock: w.Clock(), Log: log, Look: look}
+	courier := delivery.Courier{By: o.Endpoints}
+	r.Registry = &delivery.Registry{Tables: d.Tables, Sealer: seal{}, Clock: w.Clock(), Courier: courier}
+	r.Publisher = &delivery.Publisher{
+		Tables: d.Tables, Registry: r.Registry, Courier: courier, Clock: w.Clock(), Log: log, Catalog: d.Catalog, Lease: 2 * time.Minute,
+	}
+	r.publish = &delivery.Fanout{Tables: d.Tables, Clock: w.Clock(), Log: log, Scopes: []table.Scope{table.Default}, Queue: d.Wakes}
+	r.fanout = &billing.Fanout{Tables: d.Tables, Clock: w.Clock(), Log: log, Shards: s.Shards}
+	serve := func(gateway string, pace int) {
+		line := billing.Line{GatewayName: billing.GatewayName{Scope: table.Default, Gateway: gateway}, Lane: gateway, Queue: d.Charges[gateway], PerMinute: pace}
+		r.fanout.Lines = append(r.fanout.Lines, line)
+		if gateway != billing.LaneDeliver {
+			line.Lane, line.PerMinute = billing.RetriesLane(gateway), (pace+1)/2
+			r.fanout.Lines = append(r.fanout.Lines, line)
+		}
+	}
+	if d.Charges["toss"] != nil {
+		serve("toss", s.TossPace)
+	}
+	if d.Charges["dodo"] != nil {
+		serve("dodo", s.DodoPace)
+	}
+	serve(billing.LaneDeliver, 600)
+	r.jobs = d.repairs(r)
+	return r
+}
+
+// repairs are the sweep's jobs, without the layers that are switched off.
+func (d *Deployment) repairs(r *Release) []sweep.Job {
+	var jobs []sweep.Job
+	off := d.options.Without
+	if !off["compare"] && len(d.options.Gateways) > 0 {
+		jobs = append(jobs, func(ctx context.Context) (time.Time, error) { return sweep.Compare(ctx, r.Biller) })
+	}
+	if len(d.options.Stores) == 0 {
+		return jobs
+	}
+	histories := map[string][]notice.History{}
+	for name := range d.options.Stores {
+		if histories[name] = nil; !off["missed"] {
+			histories[name] = d.options.Histories[name]
+		}
+	}
+	missed := &notice.Missed{Tables: d.Tables, Queue: d.Notices, Clock: d.World.Clock(), Log: r.Biller.Log}
+	if off["review"] {
+		for name, of := range histories {
+			for _, h := range of {
+				jobs = append(jobs, func(ctx context.Context) (time.Time, error) { return missed.Catch(ctx, table.Default, name, h) })
+			}
+		}
+		return jobs
+	}
+	return append(jobs, sweep.Repairs(r.Book, histories, missed)...)
+}
+
+// schedule starts the schedules of template.yaml, each woken by what its function looks at.
+func (d *Deployment) schedule() {
+	charges := &simulate.Cron{Function: "charge-fanout", Every: time.Minute, Limit: fanoutLimit, Run: func(ctx context.Context) (time.Time, error) {
+		report, err := d.Release().fanout.Tick(ctx)
+		return idle(report.IdleUntil, err)
+	}}
+	publish := &simulate.Cron{Function: "publish-fanout", Every: time.Minute, Limit: fanoutLimit, Run: func(ctx context.Context) (time.Time, error) {
+		report, err := d.Release().publish.Tick(ctx)
+		return idle(report.IdleUntil, err)
+	}}
+	repair := &simulate.Cron{Function: "sweep", Every: 5 * time.Minute, Limit: sweepLimit, Run: func(ctx context.Context) (time.Time, error) {
+		report, err := sweep.Run(ctx, d.World.Clock(), d.Release().jobs)
+		return idle(report.IdleUntil, err)
+	}}
+	off := d.options.Without
+	d.crons = append(d.crons, charges)
+	if d.options.Endpoints != nil && !off["publish"] {
+		d.crons = append(d.crons, publish)
+	}
+	if !off["sweep"] {
+		d.crons = append(d.crons, repair)
+	}
+	for _, c := range d.crons {
+		c.Outage = d.out
+		c.Start(d.World)
+	}
+	wakes := map[table.Table]*simulate.Cron{table.Subscriptions: charges, table.Customers: publish, table.Endpoints: publish, table.Purchases: repair}
+	d.Tables.WatchIndex(func(key table.Key) {
+		c := wakes[key.Table]
+		if c == nil || key.Table != table.Purchases && key.Table != table.Subscriptions && (d.options.Endpoints == nil || off["publish"]) || c == repair && off["sweep"] {
+			return
+		}
+		item, ok := d.Tables.Peek(key)
+		if !ok || item.Index == nil {
+			return
+		}
+		at, _, _ := strings.Cut(item.Index.Sort, "#")
+		due, err := time.Parse(time.RFC3339, at)
+		if err != nil {
+			due = d.World.Now()
+		}
+		c.Wake(due)
+	})
+}
+
+func idle(until *time.Time, err error) (time.Time, error) {
+	if until == nil {
+		return time.Time{}, err
+	}
+	return *until, err
+}
+
+// out says whether the schedules fire nothing at an instant.
+func (d *Deployment) out(at time.Time) (time.Time, bool) {
+	for _, w := range d.windows {
+		if !at.Before(w.from) && at.Before(w.to) {
+			return w.to, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// Release is the version that an invocation which starts now runs.
+func (d *Deployment) Release() *Release {
+	now := d.World.Now()
+	for n := len(d.releases) - 1; n > 0; n-- {
+		r := d.releases[n]
+		if now.Before(r.since) || now.Before(r.rolled) && d.World.Dice.Uint32()&1 == 0 {
+			continue
+		}
+		return r
+	}
+	return d.releases[0]
+}
+
+// mostAsked is how often a request is made that has no answer.
+const mostAsked = 40
+
+// Ask makes a request of the API and repeats it, as a client does, while there is no answer or
+// it is an outage: some seconds later, then minutes, then hours. then hears the answer; it may
+// be nil.
+func (d *Deployment) Ask(function string, do func(ctx context.Context, r *Release) error, then func(err error)) {
+	d.ask(function, 0, do, then)
+}
+
+func (d *Deployment) ask(function string, asked int, do func(context.Context, *Release) error, then func(error)) {
+	w := d.World
+	w.Invoke(function, apiLimit, func(ctx context.Context) error { return do(ctx, d.Release()) }, func(err error) {
+		if errors.Is(err, simulate.Killed) || errors.Is(err, fault.Unavailable) {
+			if asked++; asked < mostAsked {
+				wait := time.Duration(1+w.Dice.IntN(5)) * time.Second << min(asked, 12)
+				w.After(wait, func() { d.ask(function, asked, do, then) })
+				return
+			}
+		}
+		if then != nil {
+			then(err)
+		}
+	})
+}
+
+// Once makes a request once; then hears the answer, or simulate.Killed.
+func (d *Deployment) Once(function string, do func(ctx context.Context, r *Release) error, then func(err error)) {
+	d.World.Invoke(function, apiLimit, func(ctx context.Context) error { return do(ctx, d.Release()) }, then)
+}
+
+// Receive is a webhook of a gateway or store: verified, and put into the queue.
+func (d *Deployment) Receive(h notice.Hint) {
+	if d.options.Without["notices"] {
+		return
+	}
+	h.Project, h.Environment, h.At = table.Default.Project, table.Default.Environment, d.World.Now()
+	d.Notices.Put(h.Tidy())
+}
+
+// seal is a sealer whose key is at hand: what was sealed opens for what it was bound to.
+type seal struct{}
+
+func (seal) Seal(_ context.Context, plaintext, bound []byte) ([]byte, error) {
+	sealed := append(make([]byte, 0, len(bound)+1+len(plaintext)), bound...)
+	return append(append(sealed, 0), plaintext...), nil
+}
+
+func (seal) Open(_ context.Context, sealed, bound []byte) ([]byte, error) {
+	plain, ok := strings.CutPrefix(string(sealed), string(bound)+"\x00")
+	if !ok {
+		return nil, fault.New(fault.Unavailable, "unsealed", "It was sealed for another record.")
+	}
+	return []byte(plain), nil
+}
+
+// alarms counts what a person is called for, and lets everything else go.
+type alarms struct{ d *Deployment }
+
+func (a alarms) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelError }
+
+func (a alarms) Handle(_ context.Context, r slog.Record) error {
+	a.d.Alarms[r.Message]++
+	a.d.World.Tell("alarm", r.Message, "")
+	return nil
+}
+
+func (a alarms) WithAttrs([]slog.Attr) slog.Handler { return a }
+
+func (a alarms) WithGroup(string) slog.Handler { return a }
