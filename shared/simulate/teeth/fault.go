@@ -1,0 +1,98 @@
+package teeth
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Fault is one mistake, and where it is to be found.
+type Fault struct {
+	Name  string // words joined by hyphens
+	Is    string // what goes wrong, in words
+	Edits []Edit
+	// Run is to find it.
+	Run Run
+	// Breaks is the promise that the run is to find broken, in the words of its violation or
+	// of whoever looks for them.
+	Breaks string
+	// Equivalent is why nobody can find it, "" for one that is found.
+	Equivalent string
+}
+
+// Edit replaces a text that occurs once in a file.
+type Edit struct {
+	File     string // path in the module
+	Old, New string
+}
+
+// Run is a bounded run of the simulation: of seeds, or of an exhaustive set.
+type Run struct {
+	World   string // "" for all
+	Seeds   string // "1-50"
+	Without []string
+	Set     string // instead of all that
+}
+
+// String is the run as its command has it.
+func (r Run) String() string {
+	if r.Set != "" {
+		return "set " + r.Set
+	}
+	s := cmp.Or(r.World, "all") + " " + r.Seeds
+	if len(r.Without) > 0 {
+		s += " without " + strings.Join(r.Without, ",")
+	}
+	return s
+}
+
+// without is the run with redundant layers switched off.
+func (r Run) without(layers ...string) Run {
+	r.Without = layers
+	return r
+}
+
+// The runs that most are found by.
+var (
+	inCharging = Run{World: "charging", Seeds: "1-200"}
+	inSelling  = Run{World: "selling", Seeds: "1-200"}
+	inTelling  = Run{World: "telling", Seeds: "1-200"}
+)
+
+// All is every fault, in the order of their paths.
+func All() []Fault {
+	return slices.Concat(charging(), deciding(), refunding(), handing(), selling(), holding(), telling())
+}
+
+// Files are those that a fault changes, each once.
+func (f Fault) Files() []string {
+	var files []string
+	for _, e := range f.Edits {
+		if !slices.Contains(files, e.File) {
+			files = append(files, e.File)
+		}
+	}
+	return files
+}
+
+// In is a file's text with the fault. It fails where the text that is to be replaced does not
+// occur exactly once, for then the product has moved on and the fault is another one.
+func (f Fault) In(file, text string) (string, error) {
+	var failed error
+	for _, e := range f.Edits {
+		if e.File != file {
+			continue
+		}
+		if n := strings.Count(text, e.Old); n != 1 {
+			failed = errors.Join(failed, fmt.Errorf("teeth: %s: what it replaces in %s occurs %d times", f.Name, file, n))
+			continue
+		}
+		text = strings.Replace(text, e.Old, e.New, 1)
+	}
+	return text, failed
+}
+
+// edit is the one edit of most faults.
+func edit(file, old, changed string) []Edit { return []Edit{{file, old, changed}} }
