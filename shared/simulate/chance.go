@@ -60,6 +60,15 @@ type Chance interface {
 	First(n int) int
 }
 
+// Picker is a Chance that chooses and wants to see whom from. It is asked instead of First,
+// also where one alone is due.
+type Picker interface {
+	Chance
+	// Pick picks which of what is due at the same instant goes first; an entry is nil for
+	// what is no function's. Below 0 is none of them, and Turn says that nothing happened.
+	Pick(due []*Invocation) int
+}
+
 // Faults says how often things go wrong, in 100,000 crossings unless said otherwise.
 type Faults struct {
 	TableLost, TableUnheard, TableVague, TableStale int

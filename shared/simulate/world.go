@@ -24,6 +24,7 @@ type World struct {
 	print    uint64
 	violated *Violation
 	tied     []entry
+	due      []*Invocation // those of tied
 }
 
 // Violation is a promise that was broken.
@@ -93,7 +94,7 @@ func (w *World) Run(until time.Time) *Violation {
 	return w.violated
 }
 
-// Turn lets one thing happen, if anything is due up to an instant.
+// Turn lets one thing happen, if anything is due up to an instant and a Picker picks it.
 func (w *World) Turn(until time.Time) bool {
 	next, ok := w.next(until.UnixNano())
 	if ok {
@@ -136,16 +137,31 @@ func (w *World) next(end int64) (entry, bool) {
 	for len(w.agenda.heap) > 0 && w.agenda.heap[0].at == first.at {
 		w.tied = append(w.tied, w.agenda.pop())
 	}
-	n := 0
-	if len(w.tied) > 1 {
-		n = w.chance.First(len(w.tied))
-	}
+	n := w.first()
 	for i, e := range w.tied {
 		if i != n {
 			w.agenda.put(e)
 		}
 	}
+	if n < 0 {
+		return entry{}, false
+	}
 	return w.tied[n], true
+}
+
+// first is which of those that are due at the same instant goes first, below 0 for none.
+func (w *World) first() int {
+	if p, ok := w.chance.(Picker); ok {
+		w.due = w.due[:0]
+		for _, e := range w.tied {
+			w.due = append(w.due, w.agenda.slots[e.slot].inv)
+		}
+		return p.Pick(w.due)
+	}
+	if len(w.tied) > 1 {
+		return w.chance.First(len(w.tied))
+	}
+	return 0
 }
 
 // Close ends what is still under way, as the death of its process would.
