@@ -178,14 +178,14 @@ func`, `	_ = b.step(ctx, scope, s)
 }
 
 func`),
-			Run: inCharging.without("sweep"), Breaks: "nothing stuck",
+			Run: inCharging.without("overdue"), Breaks: "nothing stuck",
 		},
 		{
 			Name: "glance-believed", Is: "a look that may be old lets the message go",
 			Edits: edit(biller, `	if err != nil || s.Step == StepNone || s.WakeAt.After(b.Clock.Now()) {
 		// A glance`, `	if err != nil {
 		// A glance`),
-			Run: inCharging.without("sweep"), Breaks: "nothing stuck",
+			Run: inCharging.without("overdue"), Breaks: "nothing stuck",
 		},
 		{
 			Name: "retries-side-by-side", Is: "the subscriptions of one customer are retried at the same time",

@@ -66,32 +66,33 @@ func All() []Fault {
 	return slices.Concat(charging(), deciding(), refunding(), handing(), selling(), holding(), telling())
 }
 
-// Files are those that a fault changes, each once.
-func (f Fault) Files() []string {
-	var files []string
-	for _, e := range f.Edits {
-		if !slices.Contains(files, e.File) {
-			files = append(files, e.File)
-		}
-	}
-	return files
-}
-
-// In is a file's text with the fault. It fails where the text that is to be replaced does not
-// occur exactly once, for then the product has moved on and the fault is another one.
-func (f Fault) In(file, text string) (string, error) {
+// in is a file's text with the fault, and with what else is planted. It fails where the text
+// that is to be replaced does not occur exactly once, for then the product has moved on and the
+// fault is another one.
+func in(file, text string, edits []Edit) (string, error) {
 	var failed error
-	for _, e := range f.Edits {
+	for _, e := range edits {
 		if e.File != file {
 			continue
 		}
 		if n := strings.Count(text, e.Old); n != 1 {
-			failed = errors.Join(failed, fmt.Errorf("teeth: %s: what it replaces in %s occurs %d times", f.Name, file, n))
+			failed = errors.Join(failed, fmt.Errorf("teeth: what is to be replaced in %s occurs %d times: %s", file, n, e.Old))
 			continue
 		}
 		text = strings.Replace(text, e.Old, e.New, 1)
 	}
 	return text, failed
+}
+
+// files are those that edits change, each once.
+func files(edits []Edit) []string {
+	var all []string
+	for _, e := range edits {
+		if !slices.Contains(all, e.File) {
+			all = append(all, e.File)
+		}
+	}
+	return all
 }
 
 // edit is the one edit of most faults.

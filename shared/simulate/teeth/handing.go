@@ -12,7 +12,7 @@ func handing() []Fault {
 		{
 			Name: "no-overlap", Is: "what comes into the index behind the cursor is not looked for",
 			Edits: edit(fanout, `	overlap = 2 * time.Minute`, `	overlap = 0 * time.Minute`),
-			Run:   inCharging.without("sweep"), Breaks: "nothing stuck",
+			Run:   inCharging.without("overdue"), Breaks: "nothing stuck",
 		},
 		{
 			Name: "no-cursor", Is: "the cursor is not moved on, and the first in the index are handed over each minute",
@@ -28,7 +28,7 @@ func handing() []Fault {
 		}`, `		if len(found.Items) > 0 {
 			last = found.Items[len(found.Items)-1].Index.Sort
 		}`),
-			Run: inCharging.without("sweep"), Breaks: "nothing stuck",
+			Run: inCharging.without("overdue"), Breaks: "nothing stuck",
 		},
 		{
 			Name: "sweep-looks-at-nothing", Is: "what has been due for long is not handed over again",
@@ -67,7 +67,7 @@ func handing() []Fault {
 		at = now
 	}
 	s.Step`, `	s.Step`),
-			Run: inCharging.without("sweep"), Breaks: "nothing stuck",
+			Run: inCharging.without("overdue"), Breaks: "nothing stuck",
 		},
 		{
 			Name: "reminder-lost-by-its-courier", Is: "a reminder that could not be sent is done with",

@@ -51,51 +51,43 @@ var (
 	seedOf    = regexp.MustCompile(`-seeds[ =](\d+)\b`)
 )
 
-// Simulate looks for a fault by one run after another until one finds it, and returns what each
-// made of it.
-func (l Lab) Simulate(ctx context.Context, f Fault, runs ...Run) ([]Finding, error) {
-	folder, overlay, err := l.plant(f)
+// Simulate has a simulator with these edits run, without the layers that the run names.
+func (l Lab) Simulate(ctx context.Context, edits []Edit, run Run) (Finding, error) {
+	off, without := run.planted()
+	folder, overlay, err := l.plant(slices.Concat(edits, off))
 	if err != nil {
-		return nil, err
+		return Finding{}, err
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
-	var findings []Finding
-	built := map[string]string{} // by what it is built from
-	for _, run := range runs {
-		of, arguments := "./shared/simulate/cmd/simulate", []string{"-seeds", run.Seeds, "-stop"}
-		build := []string{"build", "-overlay", overlay}
-		if run.Set != "" {
-			of, arguments = "./shared/simulate/exhaust", []string{"-test.run", "^TestSets$/^" + run.Set + "$", "-test.count", "1"}
-			build = []string{"test", "-c", "-overlay", overlay}
-		} else {
-			if run.World != "" {
-				arguments = append(arguments, "-world", run.World)
-			}
-			if len(run.Without) > 0 {
-				arguments = append(arguments, "-without", strings.Join(run.Without, ","))
-			}
+	of, arguments := "./shared/simulate/cmd/simulate", []string{"-seeds", run.Seeds, "-stop"}
+	build := []string{"build", "-overlay", overlay}
+	if run.Set != "" {
+		of, arguments = "./shared/simulate/exhaust", []string{"-test.run", "^TestSets$/^" + run.Set + "$", "-test.count", "1"}
+		build = []string{"test", "-c", "-overlay", overlay}
+	} else {
+		if run.World != "" {
+			arguments = append(arguments, "-world", run.World)
 		}
-		finding := Finding{Run: run}
-		if built[of] == "" {
-			binary := filepath.Join(folder, path.Base(of))
-			output, err := l.command(ctx, 30*time.Minute, "go", append(build, "-o", binary, of)...)
-			if err != nil {
-				finding.Verdict, finding.Output = Unbuilt, tail(output)
-				return append(findings, finding), ctx.Err()
-			}
-			built[of] = binary
-		}
-		output, err := l.command(ctx, l.Limit, built[of], arguments...)
-		if ctx.Err() != nil {
-			return findings, ctx.Err()
-		}
-		finding.judge(output, err)
-		if findings = append(findings, finding); finding.Verdict == Found {
-			break
+		if len(without) > 0 {
+			arguments = append(arguments, "-without", strings.Join(without, ","))
 		}
 	}
-	return findings, nil
+	finding := Finding{Run: run}
+	binary := filepath.Join(folder, path.Base(of))
+	if output, err := l.command(ctx, mostBuilding, "go", append(build, "-o", binary, of)...); err != nil {
+		finding.Verdict, finding.Output = Unbuilt, tail(output)
+		return finding, ctx.Err()
+	}
+	output, err := l.command(ctx, l.Limit, binary, arguments...)
+	if ctx.Err() != nil {
+		return finding, ctx.Err()
+	}
+	finding.judge(output, err)
+	return finding, nil
 }
+
+// mostBuilding is how long the go command may take, on however slow a machine.
+const mostBuilding = 30 * time.Minute
 
 // judge says what the end of a run means.
 func (f *Finding) judge(output []byte, err error) {
@@ -118,21 +110,20 @@ func (f *Finding) judge(output []byte, err error) {
 	f.Output = tail(output)
 }
 
-// Units runs the short unit tests of the packages that a fault is in: found where one fails.
-func (l Lab) Units(ctx context.Context, f Fault) (Finding, error) {
-	folder, overlay, err := l.plant(f)
+// Units runs the short unit tests of the packages that edits are in: found where one fails.
+func (l Lab) Units(ctx context.Context, edits []Edit) (Finding, error) {
+	folder, overlay, err := l.plant(edits)
 	if err != nil {
 		return Finding{}, err
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
-	arguments := []string{"test", "-overlay", overlay, "-short", "-vet=off"}
-	var packages []string
-	for _, file := range f.Files() {
-		if of := "./" + path.Dir(file); !slices.Contains(packages, of) {
-			packages = append(packages, of)
+	arguments := []string{"test", "-overlay", overlay, "-short", "-vet=off", "-timeout", l.Limit.String()}
+	for _, file := range files(edits) {
+		if of := "./" + path.Dir(file); !slices.Contains(arguments, of) {
+			arguments = append(arguments, of)
 		}
 	}
-	output, err := l.command(ctx, l.Limit, "go", append(arguments, packages...)...)
+	output, err := l.command(ctx, mostBuilding+l.Limit, "go", arguments...)
 	if ctx.Err() != nil {
 		return Finding{}, ctx.Err()
 	}
@@ -141,7 +132,7 @@ func (l Lab) Units(ctx context.Context, f Fault) (Finding, error) {
 	case err == nil:
 		finding.Verdict = Survived
 		return finding, nil
-	case errors.Is(err, context.DeadlineExceeded):
+	case bytes.Contains(output, []byte("panic: test timed out")):
 		finding.Verdict = Endless
 	case bytes.Contains(output, []byte("[build failed]")) || bytes.Contains(output, []byte("[setup failed]")):
 		finding.Verdict = Unbuilt
@@ -158,11 +149,11 @@ func (l Lab) Units(ctx context.Context, f Fault) (Finding, error) {
 
 var failedTest = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
 
-func (l Lab) plant(f Fault) (folder, overlay string, err error) {
+func (l Lab) plant(edits []Edit) (folder, overlay string, err error) {
 	if folder, err = os.MkdirTemp(l.Folder, "fault-"); err != nil {
 		return "", "", err
 	}
-	if overlay, err = f.Plant(l.Root, folder); err != nil {
+	if overlay, err = Plant(l.Root, folder, edits); err != nil {
 		_ = os.RemoveAll(folder)
 	}
 	return folder, overlay, err

@@ -10,27 +10,27 @@ import (
 	"path/filepath"
 )
 
-// Plant writes the changed copies of a fault's files into a folder, and beside them the
-// overlay by which the go command takes them for the files of the module at root. It returns
-// the overlay's path. Nothing in the module is written.
-func (f Fault) Plant(root, folder string) (overlay string, err error) {
+// Plant writes the changed copies of the files that edits change into a folder, and beside
+// them the overlay by which the go command takes them for the files of the module at root. It
+// returns the overlay's path. Nothing in the module is written.
+func Plant(root, folder string, edits []Edit) (overlay string, err error) {
 	replace := map[string]string{}
-	for i, file := range f.Files() {
+	for i, file := range files(edits) {
 		original := filepath.Join(root, filepath.FromSlash(file))
 		text, err := os.ReadFile(original) //nolint:gosec // a file of the module, named in the table of faults
 		if err != nil {
-			return "", fmt.Errorf("teeth: %s: %w", f.Name, err)
+			return "", fmt.Errorf("teeth: %w", err)
 		}
-		changed, err := f.In(file, string(text))
+		changed, err := in(file, string(text), edits)
 		if err != nil {
 			return "", err
 		}
 		if _, err := parser.ParseFile(token.NewFileSet(), file, changed, parser.SkipObjectResolution); err != nil {
-			return "", fmt.Errorf("teeth: %s: %w", f.Name, err)
+			return "", fmt.Errorf("teeth: %w", err)
 		}
 		copied := filepath.Join(folder, fmt.Sprintf("%d-%s", i, filepath.Base(file)))
 		if err := os.WriteFile(copied, []byte(changed), 0o600); err != nil { //nolint:gosec // into the folder that was asked for
-			return "", fmt.Errorf("teeth: %s: %w", f.Name, err)
+			return "", fmt.Errorf("teeth: %w", err)
 		}
 		replace[original] = copied
 	}

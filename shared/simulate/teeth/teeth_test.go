@@ -43,8 +43,13 @@ func TestEachFaultCanBePlanted(t *testing.T) {
 				t.Errorf("fault %s changes nothing of the product in %s", f.Name, e.File)
 			}
 		}
-		if _, err := f.Plant(root, t.TempDir()); err != nil {
-			t.Error(err)
+		if _, err := teeth.Plant(root, t.TempDir(), f.Edits); err != nil {
+			t.Errorf("fault %s: %v", f.Name, err)
+		}
+	}
+	for _, l := range teeth.Layers() {
+		if _, err := teeth.Plant(root, t.TempDir(), l.Edits); err != nil {
+			t.Errorf("layer %s: %v", l.Name, err)
 		}
 	}
 }
@@ -66,7 +71,7 @@ func TestPlantedFaultsCompile(t *testing.T) {
 			continue
 		}
 		delete(handful, f.Name)
-		overlay, err := f.Plant(root, t.TempDir())
+		overlay, err := teeth.Plant(root, t.TempDir(), f.Edits)
 		if err != nil {
 			t.Fatal(err)
 		}

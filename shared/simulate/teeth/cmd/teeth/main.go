@@ -2,8 +2,9 @@
 // and prints what it found:
 //
 //	go run ./shared/simulate/teeth/cmd/teeth
-//	go run ./shared/simulate/teeth/cmd/teeth -only 'refund' -hunt
-//	go run ./shared/simulate/teeth/cmd/teeth -units
+//	go run ./shared/simulate/teeth/cmd/teeth -only refund -hunt
+//	go run ./shared/simulate/teeth/cmd/teeth -layers -seeds 1-1000
+//	go run ./shared/simulate/teeth/cmd/teeth -units -limit 2m
 //
 // It ends with code 1 where a fault was not found that should have been, or where one was
 // that is said to be no fault at all.
@@ -28,108 +29,142 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	missed, err := look(ctx, os.Args[1:], os.Stdout)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		os.Exit(2)
-	case err != nil:
+	missed, err := start(ctx, os.Args[1:], os.Stdout)
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	case missed > 0:
+	}
+	if err != nil || missed > 0 {
 		os.Exit(1)
 	}
 }
 
-// everywhere are the runs by which a fault is hunted that its own run does not find.
-func everywhere(seeds string) []teeth.Run {
-	var runs []teeth.Run
-	for _, without := range []string{"", "sweep", "review,missed", "sweep,cursor,lease,missed,review"} {
-		run := teeth.Run{Seeds: seeds}
-		if without != "" {
-			run.Without = strings.Split(without, ",")
-		}
-		runs = append(runs, run)
-	}
-	return runs
+// wish is what is asked for.
+type wish struct {
+	only                      *regexp.Regexp
+	seeds                     string
+	hunt, units, list, layers bool
+	told                      bool
+	to                        io.Writer
+	lab                       teeth.Lab
 }
 
-func look(ctx context.Context, arguments []string, to io.Writer) (missed int, err error) {
+func start(ctx context.Context, arguments []string, to io.Writer) (missed int, err error) {
+	w := wish{to: to}
 	flags := flag.NewFlagSet("teeth", flag.ContinueOnError)
-	only := flags.String("only", "", "look for those faults alone whose names this expression matches")
-	seeds := flags.String("seeds", "", "run these seeds instead of each fault's own, such as 1-1000")
-	hunt := flags.Bool("hunt", false, "look for what its own run does not find by others")
-	units := flags.Bool("units", false, "run the unit tests of the packages that the faults are in, instead of the simulation")
-	list := flags.Bool("list", false, "say what there is to be found, and look for nothing")
-	told := flags.Bool("tell", false, "print the end of what each run said")
-	limit := flags.Duration("limit", 10*time.Minute, "let no run take longer")
+	only := flags.String("only", "", "those alone whose names this expression matches")
+	flags.StringVar(&w.seeds, "seeds", "", "run these seeds instead of each fault's own, such as 1-1000")
+	flags.BoolVar(&w.hunt, "hunt", false, "look for what its own run does not find by others")
+	flags.BoolVar(&w.units, "units", false, "run the unit tests of the packages that the faults are in, instead of the simulation")
+	flags.BoolVar(&w.layers, "layers", false, "no faults: switch each redundant layer off")
+	flags.BoolVar(&w.list, "list", false, "say what there is to be found, and look for nothing")
+	flags.BoolVar(&w.told, "tell", false, "print the end of what each run said")
+	flags.DurationVar(&w.lab.Limit, "limit", 10*time.Minute, "let no run take longer")
 	if err := flags.Parse(arguments); err != nil {
 		return 0, err
 	}
-	chosen, err := regexp.Compile(*only)
-	if err != nil {
+	if w.only, err = regexp.Compile(*only); err != nil {
 		return 0, err
 	}
-	root, err := teeth.Root(".")
-	if err != nil {
+	if w.lab.Root, err = teeth.Root("."); err != nil {
 		return 0, err
 	}
-	folder, err := os.MkdirTemp("", "grantline-teeth-")
-	if err != nil {
+	if w.lab.Folder, err = os.MkdirTemp("", "grantline-teeth-"); err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	lab := teeth.Lab{Root: root, Folder: folder, Limit: *limit}
+	defer func() { err = errors.Join(err, os.RemoveAll(w.lab.Folder)) }()
+	if w.layers {
+		return 0, w.switchOff(ctx)
+	}
+	return w.find(ctx)
+}
+
+// find looks for each fault, and returns how many are not as they should be.
+func (w wish) find(ctx context.Context) (missed int, err error) {
 	faults, found := 0, 0
 	for _, f := range teeth.All() {
-		if !chosen.MatchString(f.Name) {
+		if !w.only.MatchString(f.Name) {
 			continue
 		}
 		faults++
-		if *list {
-			fmt.Fprintf(to, "%-36s %s\n%-36s %s: %s\n", f.Name, f.Is, "", f.Run, cmp.Or(f.Breaks, "nothing. "+f.Equivalent))
+		if w.list {
+			fmt.Fprintf(w.to, "%-36s %s\n%-36s %s: %s\n", f.Name, f.Is, "", f.Run, cmp.Or(f.Breaks, "nothing. "+f.Equivalent))
 			continue
 		}
-		if *seeds != "" {
-			f.Run.Seeds = *seeds
+		if w.seeds != "" {
+			f.Run.Seeds = w.seeds
 		}
-		var findings []teeth.Finding
-		if *units {
-			var finding teeth.Finding
-			finding, err = lab.Units(ctx, f)
-			findings = []teeth.Finding{finding}
-		} else {
-			runs := []teeth.Run{f.Run}
-			if *hunt {
-				runs = append(runs, everywhere(cmp.Or(*seeds, f.Run.Seeds))...)
-			}
-			findings, err = lab.Simulate(ctx, f, runs...)
-		}
+		is, err := w.look(ctx, f)
 		if err != nil {
 			return missed, err
 		}
-		last := findings[len(findings)-1]
-		ok := last.Verdict == teeth.Found
-		if ok {
+		if is.Verdict == teeth.Found {
 			found++
 		}
-		if ok != (f.Equivalent == "") && !*units || last.Verdict == teeth.Unbuilt || *units && !ok {
+		if f.Equivalent != "" && !w.units && is.Verdict != teeth.Survived || (f.Equivalent == "" || w.units) && is.Verdict != teeth.Found {
 			missed++
 		}
-		report(to, f, last, *told)
+		w.report(f.Name, is, f.Equivalent != "" && !w.units)
 	}
-	if !*list {
-		fmt.Fprintf(to, "%d faults, %d found, %d not as they should be\n", faults, found, missed)
+	if !w.list {
+		fmt.Fprintf(w.to, "%d faults, %d found, %d not as they should be\n", faults, found, missed)
 	}
 	return missed, nil
 }
 
-func report(to io.Writer, f teeth.Fault, is teeth.Finding, told bool) {
+// look looks for one fault, and if it is hunted by one run after another.
+func (w wish) look(ctx context.Context, f teeth.Fault) (is teeth.Finding, err error) {
+	if w.units {
+		return w.lab.Units(ctx, f.Edits)
+	}
+	runs := []teeth.Run{f.Run}
+	if w.hunt {
+		for _, without := range []string{"", "overdue", "review,missed", "compare,notices", "overdue,sweep,lease"} {
+			run := teeth.Run{Seeds: f.Run.Seeds}
+			if without != "" {
+				run.Without = strings.Split(without, ",")
+			}
+			runs = append(runs, run)
+		}
+	}
+	for _, run := range runs {
+		is, err = w.lab.Simulate(ctx, f.Edits, run)
+		if err != nil || is.Verdict != teeth.Survived {
+			break
+		}
+	}
+	return is, err
+}
+
+// switchOff runs the product as it is without one layer after another: where nothing is
+// broken, the others keep what it keeps.
+func (w wish) switchOff(ctx context.Context) error {
+	run := teeth.Run{Seeds: cmp.Or(w.seeds, "1-500")}
+	is, err := w.lab.Simulate(ctx, nil, run)
+	if err != nil {
+		return err
+	}
+	w.report("(nothing)", is, true)
+	for _, l := range teeth.Layers() {
+		if !w.only.MatchString(l.Name) {
+			continue
+		}
+		run.Without = []string{l.Name}
+		if is, err = w.lab.Simulate(ctx, nil, run); err != nil {
+			return err
+		}
+		w.report(l.Name, is, true)
+	}
+	return nil
+}
+
+func (w wish) report(name string, is teeth.Finding, survives bool) {
 	verdict := strings.ToUpper(string(is.Verdict))
-	if is.Verdict == teeth.Found {
-		verdict = "found"
-	} else if is.Verdict == teeth.Survived && f.Equivalent != "" {
-		verdict = "equivalent"
+	if is.Verdict == teeth.Found != survives {
+		verdict = string(is.Verdict)
+	}
+	if is.Verdict == teeth.Survived && survives {
+		verdict = "nothing broken"
 	}
 	where := is.Run.String()
 	if is.Run.Seeds == "" && is.Run.Set == "" {
@@ -138,8 +173,8 @@ func report(to io.Writer, f teeth.Fault, is teeth.Finding, told bool) {
 	if is.Seed != "" {
 		where = "seed " + is.Seed + " of " + where
 	}
-	fmt.Fprintf(to, "%-36s %-12s %-44s %s\n", f.Name, verdict, where, is.Violation)
-	if told || is.Verdict == teeth.Unbuilt || is.Verdict == teeth.Failed {
-		fmt.Fprintf(to, "%s\n", is.Output)
+	fmt.Fprintf(w.to, "%-36s %-15s %-44s %s\n", name, verdict, where, is.Violation)
+	if w.told || is.Verdict == teeth.Unbuilt || is.Verdict == teeth.Failed {
+		fmt.Fprintf(w.to, "%s\n", is.Output)
 	}
 }

@@ -1,0 +1,79 @@
+package teeth
+
+import "slices"
+
+// Layer is a part of the product without which the others are to hold, or at least one of them:
+// what it keeps is kept by another as well. A run without it shows what that other one keeps.
+type Layer struct {
+	Name string
+	Is   string
+	// Edits switch it off in the product's text; none where the simulator can do without it
+	// by itself.
+	Edits []Edit
+}
+
+// Layers are all that can be switched off.
+func Layers() []Layer {
+	return []Layer{
+		{Name: "sweep", Is: "the function that repairs what nobody told us"},
+		{Name: "compare", Is: "the daily comparison with the gateways' statements"},
+		{Name: "review", Is: "the look at lines whose end passed without a word"},
+		{Name: "missed", Is: "the reading of what a store could not deliver"},
+		{Name: "notices", Is: "the notices of gateways and stores"},
+		{Name: "lease", Is: "the time for which whoever claimed a charge is let alone"},
+		{
+			Name: "overdue", Is: "the second handing over of what has been due for long",
+			Edits: edit(fanout, `	round := at.At != "" && (at.Again`, `	round := at.At == "-" && (at.Again`),
+		},
+		{
+			Name: "overlap", Is: "the look behind the cursor of the due index",
+			Edits: edit(fanout, `	if err == nil && was.At != "" {
+		var more int`, `	if err == nil && was.At == "-" {
+		var more int`),
+		},
+		{
+			Name: "cursor", Is: "the cursor of the due index",
+			Edits: edit(fanout, `		at.At = max(at.At, last)`, `		at.At = min(at.At, last)`),
+		},
+		{
+			Name: "glance", Is: "the cheap look before the proper one",
+			Edits: edit(biller, `	s, err := b.readBy(ctx, b.Tables.Glance, scope, id)`, `	s, err := b.readBy(ctx, b.Tables.Get, scope, id)`),
+		},
+		{
+			Name: "reminded", Is: "the look before a retry whether its customer was told of it",
+			Edits: []Edit{
+				{biller, `	case s.chargeable() && s.Attempt > 1 && s.Reminded != s.Attempt:`, `	case s.chargeable() && s.Attempt > 1 && s.Reminded < 0:`},
+				{subscription, `		(s.Attempt == 1 || s.Reminded == s.Attempt)`, `		s.Attempt >= 1`},
+			},
+		},
+		{
+			Name: "applied", Is: "that a notice which was applied is not looked at again",
+			Edits: edit(desk, `		look = n.State != Applied && h.Names()`, `		look = h.Names()`),
+		},
+		{
+			Name: "known", Is: "the answer to a claim from our own book",
+			Edits: edit("shared/purchase/known.go", `	return Claimed{Order: order, Customer: c}, order.State == OrderGranted`, `	return Claimed{Order: order, Customer: c}, order.State == OrderPending`),
+		},
+		{
+			Name: "entry", Is: "the entry in the due index of whoever is sending events",
+			Edits: edit(progress, `	if p.Leased.After(at) {
+		at = p.Leased // who was sending may have died of it
+	}`, ``),
+		},
+	}
+}
+
+// planted are the edits that switch off those layers of a run that the simulator knows nothing
+// of, and the names of those that it does.
+func (r Run) planted() (edits []Edit, others []string) {
+	layers := Layers()
+	for _, name := range r.Without {
+		at := slices.IndexFunc(layers, func(l Layer) bool { return l.Name == name && len(l.Edits) > 0 })
+		if at < 0 {
+			others = append(others, name)
+			continue
+		}
+		edits = append(edits, layers[at].Edits...)
+	}
+	return edits, others
+}
