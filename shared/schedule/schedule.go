@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	_ "time/tzdata" // the zones are those of the build, not of the machine
 )
@@ -83,12 +84,20 @@ func Zone(name string) (*time.Location, error) {
 	if name == "" || name == "Local" {
 		return nil, fmt.Errorf("schedule: %q is no IANA zone such as Asia/Seoul or UTC", name)
 	}
+	if known, ok := zones.Load(name); ok {
+		return known.(*time.Location), nil //nolint:errcheck // nothing else is stored
+	}
 	location, err := time.LoadLocation(name)
 	if err != nil {
 		return nil, fmt.Errorf("schedule: %q is no IANA zone such as Asia/Seoul or UTC", name)
 	}
+	zones.Store(name, location)
 	return location, nil
 }
+
+// zones are those that were read before, by name: reading one costs more than all that is
+// done with it.
+var zones sync.Map
 
 // Due is the instant at which period n, from 0, is due.
 func (s Schedule) Due(n int) time.Time { return Resolve(s.wall(n), s.zone) }
