@@ -85,7 +85,7 @@ func Zone(name string) (*time.Location, error) {
 		return nil, fmt.Errorf("schedule: %q is no IANA zone such as Asia/Seoul or UTC", name)
 	}
 	if known, ok := zones.Load(name); ok {
-		return known.(*time.Location), nil //nolint:errcheck // nothing else is stored
+		return known.(*time.Location), nil
 	}
 	location, err := time.LoadLocation(name)
 	if err != nil {
