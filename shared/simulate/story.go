@@ -8,11 +8,11 @@ import (
 )
 
 // told is how many of the last events a Story keeps.
-const told = 400
+const told = 20_000
 
 // Story is what happened last. Nothing is put into words before somebody asks.
 type Story struct {
-	lines [told]line
+	lines []line
 	n     int
 }
 
@@ -23,7 +23,11 @@ type line struct {
 
 // Tell adds an event: who did what, and about what.
 func (s *Story) Tell(at int64, who, what, about string) {
-	s.lines[s.n%told] = line{at, who, what, about}
+	if l := (line{at, who, what, about}); len(s.lines) < told {
+		s.lines = append(s.lines, l)
+	} else {
+		s.lines[s.n%told] = l
+	}
 	s.n++
 }
 
@@ -39,7 +43,7 @@ func (s *Story) Last(most int, about ...string) string {
 	var lines []string
 	for i := range min(s.n, told) {
 		l := s.lines[(s.n-1-i)%told]
-		if len(about) > 0 && !slices.ContainsFunc(about, func(a string) bool { return strings.Contains(l.about, a) || strings.Contains(l.what, a) }) {
+		if len(about) > 0 && !slices.ContainsFunc(about, func(a string) bool { return names(l.about, a) || names(l.what, a) }) {
 			continue
 		}
 		lines = append(lines, fmt.Sprintf("%s  %-16s %s  %s", time.Unix(0, l.at).UTC().Format("2006-01-02 15:04:05.000"), l.who, l.what, l.about))
@@ -49,4 +53,17 @@ func (s *Story) Last(most int, about ...string) string {
 	}
 	slices.Reverse(lines)
 	return strings.Join(lines, "\n")
+}
+
+// names says whether a text has a name in it that goes no further.
+func names(text, name string) bool {
+	for {
+		at := strings.Index(text, name)
+		if at < 0 {
+			return false
+		}
+		if text = text[at+len(name):]; text == "" || text[0] < '0' || text[0] > '9' {
+			return true
+		}
+	}
 }

@@ -5,10 +5,13 @@
 package deployment
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +24,7 @@ import (
 	"grantline/shared/fault"
 	"grantline/shared/notice"
 	"grantline/shared/purchase"
+	"grantline/shared/reminder"
 	"grantline/shared/simulate"
 	"grantline/shared/sweep"
 	"grantline/shared/table"
@@ -32,7 +36,7 @@ type Options struct {
 	Stores    map[string]purchase.Store   // apple, play, appsintoss
 	Histories map[string][]notice.History // of stores; one without any is reviewed all the same
 	Catalog   *catalog.Catalog            // nil: the embedded one
-	Courier   billing.Courier             // tells customers; nil: nobody is told
+	Courier   billing.Courier             // tells customers; nil: one that sometimes does not get through
 	Endpoints http.RoundTripper           // the company's servers; nil: nobody publishes
 	// Releases are the settings of the versions that are deployed one after another; the
 	// first is there from the start, each other one from its Since. While it rolls out both
@@ -96,6 +100,7 @@ type Deployment struct {
 	releases []*Release
 	crons    []*simulate.Cron
 	windows  []window
+	sealed   uint64
 }
 
 type window struct{ from, to time.Time }
@@ -126,6 +131,9 @@ func New(w *simulate.World, o Options) *Deployment {
 			panic("deployment: the embedded catalog: " + err.Error())
 		}
 		d.Catalog = goods
+	}
+	if o.Courier == nil {
+		d.options.Courier = mail{w}
 	}
 	if len(o.Releases) == 0 {
 		o.Releases = []Settings{Defaults()}
@@ -179,7 +187,7 @@ func (d *Deployment) release(s Settings) *Release {
 	}}
 	r := &Release{since: s.Since, rolled: s.Since.Add(s.Rolls), Directory: customer.Directory{Tables: d.Tables, Identity: identity}}
 	r.Biller = &billing.Biller{
-		Tables: d.Tables, Customers: r.Directory, Catalog: d.Catalog, Gateways: gateways, Sealer: seal{}, Clock: w.Clock(), Log: log,
+		Tables: d.Tables, Customers: r.Directory, Catalog: d.Catalog, Gateways: gateways, Sealer: seal{&d.sealed}, Clock: w.Clock(), Log: log,
 		Shards: s.Shards, Courier: o.Courier, Lease: s.Lease,
 	}
 	r.Book = &purchase.Book{
@@ -195,7 +203,7 @@ func (d *Deployment) release(s Settings) *Release {
 	}
 	r.Desk = &notice.Desk{Tables: d.Tables, Clock: w.Clock(), Log: log, Look: look}
 	courier := delivery.Courier{By: o.Endpoints}
-	r.Registry = &delivery.Registry{Tables: d.Tables, Sealer: seal{}, Clock: w.Clock(), Courier: courier}
+	r.Registry = &delivery.Registry{Tables: d.Tables, Sealer: seal{&d.sealed}, Clock: w.Clock(), Courier: courier}
 	r.Publisher = &delivery.Publisher{
 		Tables: d.Tables, Registry: r.Registry, Courier: courier, Clock: w.Clock(), Log: log, Catalog: d.Catalog, Lease: 2 * time.Minute,
 	}
@@ -363,20 +371,35 @@ func (d *Deployment) Receive(h notice.Hint) {
 	d.Notices.Put(h.Tidy())
 }
 
-// seal is a sealer whose key is at hand: what was sealed opens for what it was bound to.
-type seal struct{}
+// seal is a sealer whose key is at hand. What was sealed opens for what it was bound to, and
+// no two are sealed alike: billing knows its own claim by that.
+type seal struct{ sealed *uint64 }
 
-func (seal) Seal(_ context.Context, plaintext, bound []byte) ([]byte, error) {
-	sealed := append(make([]byte, 0, len(bound)+1+len(plaintext)), bound...)
-	return append(append(sealed, 0), plaintext...), nil
+func (s seal) Seal(_ context.Context, plaintext, bound []byte) ([]byte, error) {
+	*s.sealed++
+	sealed := binary.BigEndian.AppendUint64(make([]byte, 0, 9+len(bound)+len(plaintext)), *s.sealed)
+	return append(append(append(sealed, bound...), 0), plaintext...), nil
 }
 
 func (seal) Open(_ context.Context, sealed, bound []byte) ([]byte, error) {
-	plain, ok := strings.CutPrefix(string(sealed), string(bound)+"\x00")
-	if !ok {
-		return nil, fault.New(fault.Unavailable, "unsealed", "It was sealed for another record.")
+	if len(sealed) > 8 {
+		if plain, ok := bytes.CutPrefix(sealed[8:], append(slices.Clone(bound), 0)); ok {
+			return bytes.Clone(plain), nil
+		}
 	}
-	return []byte(plain), nil
+	return nil, fault.New(fault.Unavailable, "unsealed", "It was sealed for another record.")
+}
+
+// mail tells customers, by a provider that sometimes is out of reach.
+type mail struct{ w *simulate.World }
+
+func (m mail) Tell(_ context.Context, r reminder.Reminder) error {
+	fate := m.w.Cross(simulate.Op{Port: "mail", Verb: "tell", About: r.ID, Write: true})
+	m.w.Crossed()
+	if fate == simulate.Fine {
+		return nil
+	}
+	return fault.New(fault.Unavailable, "mail_unavailable", "The provider did not answer.")
 }
 
 // alarms counts what a person is called for, and lets everything else go.

@@ -1,0 +1,242 @@
+package charging
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+
+	"grantline/shared/billing"
+	"grantline/shared/event"
+	"grantline/shared/table"
+)
+
+// order is one of ours as the tables have it, and what its gateway saw of it.
+type order struct {
+	ID           string              `json:"id"`
+	Kind         string              `json:"kind"`
+	Subscription string              `json:"subscription"`
+	Period       int                 `json:"period"`
+	Attempt      int                 `json:"attempt"`
+	OnDemand     bool                `json:"onDemand"`
+	Cards        int                 `json:"cards"`
+	State        billing.ChargeState `json:"state"`
+	Amount       int64               `json:"amount"`
+	Currency     string              `json:"currency"`
+	Refunded     int64               `json:"refunded"`
+	Payment      *struct {
+		Key string `json:"key"`
+	} `json:"payment"`
+	Refunds []struct {
+		State billing.RefundState `json:"state"`
+		Stray string              `json:"stray"`
+	} `json:"refunds"`
+
+	sentAt   time.Time // the gateway's, of the first request that had an effect
+	payments []*payment
+	declined bool
+}
+
+// payment is money that a gateway took.
+type payment struct {
+	id       string
+	order    string
+	amount   int64
+	at       time.Time
+	returned int64
+}
+
+// subscription is one of ours as the tables have it.
+type subscription struct {
+	ID        string        `json:"id"`
+	Customer  string        `json:"customer"`
+	State     billing.State `json:"state"`
+	Anchor    time.Time     `json:"anchor"`
+	Base      int           `json:"base"`
+	Period    int           `json:"period"`
+	Attempt   int           `json:"attempt"`
+	NextDueAt time.Time     `json:"nextDueAt"`
+	PaidUntil time.Time     `json:"paidUntil"`
+	Step      billing.Step  `json:"step"`
+	WakeAt    time.Time     `json:"wakeAt"`
+	Ending    bool          `json:"ending"`
+	Hastened  bool          `json:"hastened"`
+	Returned  bool          `json:"returned"`
+	Cards     int           `json:"cards"`
+	Waits     bool          `json:"waits"`
+	Terms     struct {
+		Entitlement string `json:"entitlement"`
+		Cycle       string `json:"cycle"`
+		Zone        string `json:"zone"`
+		OnDemand    bool   `json:"onDemand"`
+		Grace       bool   `json:"grace"`
+		Repeat      bool   `json:"repeatInsufficientFunds"`
+	} `json:"terms"`
+
+	// cancelledAt is since when the customer has our word that nothing will be charged.
+	promised time.Time
+	// promisedAt that instant a new card gave leave again, and so on.
+	periods map[int]*period
+	seen    bool
+}
+
+// period is what was asked of a gateway for one period.
+type period struct {
+	paid     []*order
+	declines []decline
+	attempts map[string]bool // orders that had an effect
+}
+
+type decline struct {
+	order string
+	card  int // how many came before it
+	code  string
+	class billing.Class
+	at    time.Time
+}
+
+const schemaOfCharges = 1
+
+// committed has the books see what is being written.
+func (q *Quarter) committed(writes []table.Write) {
+	for _, w := range writes {
+		if w.Change == table.Remove && w.Item.Key.Table == table.Subscriptions {
+			if _, id, ok := strings.Cut(w.Item.Key.Partition, q.prefix); ok && q.subscriptions[id] != nil {
+				q.subscriptions[id].seen = false // a sign-up that came to nothing
+			}
+		}
+		if w.Change != table.Insert && w.Change != table.Replace {
+			continue
+		}
+		switch w.Item.Key.Table {
+		case table.Orders:
+			q.orderWritten(w.Item)
+		case table.Subscriptions:
+			q.subscriptionWritten(w.Item)
+		case table.Customers:
+			q.customerWritten(w.Item)
+		case table.Purchases, table.Notices, table.Endpoints:
+		}
+	}
+}
+
+func (q *Quarter) orderWritten(item table.Item) {
+	var is order
+	if item.Schema != schemaOfCharges || json.Unmarshal(item.Data, &is) != nil || is.Kind != billing.ChargeKind {
+		return
+	}
+	was := q.orders[is.ID]
+	if was == nil {
+		was = &order{}
+		q.orders[is.ID] = was
+		q.listed = append(q.listed, was)
+	}
+	is.sentAt, is.payments, is.declined = was.sentAt, was.payments, was.declined
+	before := was.State
+	*was = is
+	if before == billing.Paid && is.State != billing.Paid || before == billing.Declined && is.State != billing.Declined {
+		q.fail("what is settled stays settled", "order %s went from %s to %s", is.ID, before, is.State)
+	}
+	if is.State == billing.Paid && before != billing.Paid {
+		q.recorded(was)
+	}
+	if is.Refunded > is.Amount {
+		q.fail("no more is given back than was taken", "order %s says %d of %d", is.ID, is.Refunded, is.Amount)
+	}
+}
+
+// recorded is a record of money: the gateway has that very payment.
+func (q *Quarter) recorded(o *order) {
+	if o.Payment == nil {
+		q.fail("no record without money", "order %s is paid by no payment", o.ID)
+		return
+	}
+	for _, p := range o.payments {
+		if p.id == o.Payment.Key {
+			if p.amount != o.Amount {
+				q.fail("the record says what was taken", "order %s says %d, and %d was taken", o.ID, o.Amount, p.amount)
+			}
+			return
+		}
+	}
+	q.fail("no record without money", "order %s is paid by %s, which its gateway has not taken for it", o.ID, o.Payment.Key)
+}
+
+func (q *Quarter) subscriptionWritten(item table.Item) {
+	if _, id, ok := strings.Cut(item.Key.Partition, q.prefix); !ok || strings.Contains(id, "#") {
+		return // a cursor, a pace, an errand
+	}
+	var is subscription
+	if json.Unmarshal(item.Data, &is) != nil || is.ID == "" || is.Anchor.IsZero() {
+		return
+	}
+	s := q.subscription(is.ID)
+	is.promised, is.periods, is.seen = s.promised, s.periods, true
+	*s = is
+	q.dated(s)
+}
+
+func (q *Quarter) subscription(id string) *subscription {
+	s := q.subscriptions[id]
+	if s == nil {
+		s = &subscription{ID: id, periods: map[int]*period{}}
+		q.subscriptions[id] = s
+		q.agreed = append(q.agreed, s)
+	}
+	return s
+}
+
+func (s *subscription) period(n int) *period {
+	p := s.periods[n]
+	if p == nil {
+		p = &period{attempts: map[string]bool{}}
+		s.periods[n] = p
+	}
+	return p
+}
+
+// dated holds the instant of the next attempt against an independent computation.
+func (q *Quarter) dated(s *subscription) {
+	if s.Terms.OnDemand || s.NextDueAt.IsZero() || s.Hastened || s.State == billing.StateUnpaid || s.State == billing.StateCancelled {
+		return
+	}
+	c, err := calendarOf(s.Anchor, s.Terms.Zone, s.Terms.Cycle)
+	if err != nil {
+		q.fail("due instants are those of the calendar", "subscription %s: %v", s.ID, err)
+		return
+	}
+	want, ok := c.attempt(s.Period-s.Base, s.Attempt)
+	if !ok || !want.Equal(s.NextDueAt) {
+		q.fail("due instants are those of the calendar", "subscription %s: period %d, attempt %d at %s, want %s (%t)",
+			s.ID, s.Period, s.Attempt, s.NextDueAt.Format(time.RFC3339), want.Format(time.RFC3339), ok)
+	}
+}
+
+// customerWritten takes note of the reminders, which are events.
+func (q *Quarter) customerWritten(item table.Item) {
+	if !strings.HasPrefix(item.Key.Sort, "event#") {
+		return
+	}
+	if !strings.Contains(string(item.Data), string(event.DunningReminder)) {
+		return
+	}
+	var e struct {
+		event.Event
+		Told event.Event `json:"event"`
+	}
+	if json.Unmarshal(item.Data, &e) != nil {
+		return
+	}
+	is := e.Event
+	if is.Type == "" {
+		is = e.Told
+	}
+	if is.Type != event.DunningReminder || is.Period == nil {
+		return
+	}
+	q.reminded[reminder{is.SubscriptionID, *is.Period, is.Attempt}] = is.At
+}
+
+type reminder struct {
+	subscription    string
+	period, attempt int
+}

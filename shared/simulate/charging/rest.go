@@ -1,0 +1,120 @@
+package charging
+
+import (
+	"context"
+	"time"
+
+	"grantline/shared/billing"
+	"grantline/shared/customer"
+	"grantline/shared/entitlement"
+	"grantline/shared/table"
+)
+
+// Calm has people do nothing new until it is over.
+func (q *Quarter) Calm(is bool) { q.calm = is }
+
+// Settles is how long after the last fault all is known: an order that nothing can be sent
+// under again is looked for for two days, and refunds for one more.
+const Settles = 4 * 24 * time.Hour
+
+// late is how far past its time a wake-up may be at rest.
+const late = 30 * time.Minute
+
+// AtRest holds the books against the gateways' once everything had its time.
+func (q *Quarter) AtRest() {
+	q.ordersAtRest()
+	q.moneyAtRest()
+	for _, s := range q.agreed {
+		if s.seen {
+			q.subscriptionAtRest(s)
+		}
+	}
+}
+
+func (q *Quarter) ordersAtRest() {
+	now := q.w.Now()
+	for _, o := range q.listed {
+		if o.Kind == "" {
+			continue
+		}
+		if o.State == billing.Sending || o.State == billing.Unknown {
+			if s := q.subscription(o.Subscription); s.WakeAt.After(now) && s.WakeAt.Before(now.Add(15*24*time.Hour)) {
+				continue // a page that its customer may still open, or a payment that its gateway has not decided
+			}
+			q.fail("nothing is stuck", "order %s is %s", o.ID, o.State)
+		}
+		for _, r := range o.Refunds {
+			if r.State == billing.RefundSending || r.State == billing.RefundUnknown {
+				q.fail("nothing is stuck", "a refund of order %s is %s", o.ID, r.State)
+			}
+		}
+	}
+}
+
+// moneyAtRest: whatever a gateway took is in our books, or was given back.
+func (q *Quarter) moneyAtRest() {
+	for _, p := range q.payments {
+		o := q.orders[p.order]
+		switch {
+		case o == nil || o.Kind == "":
+			q.fail("no money without a record", "payment %s of %d for order %s is in no book", p.id, p.amount, p.order)
+		case o.State == billing.Paid && o.Payment != nil && o.Payment.Key == p.id:
+			if o.Refunded != p.returned {
+				q.fail("what was given back is written", "order %s: %d given back, %d written", o.ID, p.returned, o.Refunded)
+			}
+		case p.returned != p.amount:
+			q.fail("no money without a record", "payment %s of %d for order %s, which is %s, and %d was given back", p.id, p.amount, o.ID, o.State, p.returned)
+		}
+	}
+}
+
+// subscriptionAtRest: it waits for what is to come, and its customer may use what is paid.
+func (q *Quarter) subscriptionAtRest(s *subscription) {
+	now := q.w.Now()
+	if s.Step != billing.StepNone && s.WakeAt.Before(now.Add(-late)) {
+		q.fail("nothing is stuck", "subscription %s should have gone on with %s at %s", s.ID, s.Step, s.WakeAt.Format(time.RFC3339))
+	}
+	alive := s.State == billing.StateActive || s.State == billing.StatePastDue
+	if s.Terms.OnDemand || s.Terms.Entitlement == "" {
+		return
+	}
+	if alive && s.Step == billing.StepNone {
+		q.fail("nothing is stuck", "subscription %s is %s and waits for nothing", s.ID, s.State)
+	}
+	c, err := customer.Read(context.Background(), q.d.Tables, table.Default, s.Customer)
+	if err != nil {
+		q.fail("entitlement follows the books", "subscription %s: its customer: %v", s.ID, err)
+		return
+	}
+	open := false
+	for _, src := range c.Sources() {
+		if src.Kind == entitlement.KindSubscription && src.Ref == s.ID {
+			open = src.Gives(now)
+		}
+	}
+	// The last period of which money was taken and not given back.
+	paid, last := false, s.Period-1
+	if n := s.periods[last]; n != nil {
+		for _, o := range n.paid {
+			for _, p := range o.payments {
+				paid = paid || p.returned < p.amount
+			}
+		}
+	}
+	var want bool
+	switch s.State {
+	case billing.StateActive:
+		cal, err := calendarOf(s.Anchor, s.Terms.Zone, s.Terms.Cycle)
+		if err != nil {
+			return
+		}
+		until := cal.due(s.Period - s.Base)
+		want = paid && (now.Before(until) || !s.Ending) // one that renews is open while its renewal is under way
+	case billing.StatePastDue:
+		want = paid && s.Terms.Grace && !s.Waits
+	case billing.StatePending, billing.StateUnpaid, billing.StateCancelled:
+	}
+	if open != want {
+		q.fail("entitlement follows the books", "subscription %s is %s: open %t, and its period %d is paid %t", s.ID, s.State, open, last, paid)
+	}
+}

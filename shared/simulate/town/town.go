@@ -1,0 +1,182 @@
+// Package town is the whole of the simulation: a company's deployment, the gateways and stores
+// that it sells through, the servers that it tells, the people of each quarter, and the
+// weather. A seed makes one town and lets it live for a span; twice, in the middle and at the
+// end, the weather is calm for long enough that everything must have settled, and all books
+// are held against each other.
+package town
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"grantline/shared/billing"
+	"grantline/shared/catalog"
+	"grantline/shared/notice"
+	"grantline/shared/purchase"
+	"grantline/shared/simulate"
+	"grantline/shared/simulate/bank"
+	"grantline/shared/simulate/charging"
+	"grantline/shared/simulate/deployment"
+)
+
+// Start is when towns begin; their zones' clocks change some months later.
+var Start = time.Date(2040, 1, 10, 3, 4, 5, 0, time.UTC)
+
+// Worlds are what may be lived in: one quarter, or all of them at once.
+var Worlds = []string{"charging", "all"}
+
+// Config is what all seeds of a run have in common.
+type Config struct {
+	World   string
+	People  int           // of each quarter
+	Span    time.Duration // until when they act
+	Faults  simulate.Faults
+	Without map[string]bool // layers that are switched off, see deployment.Options
+}
+
+// Result is what became of a seed.
+type Result struct {
+	Seed     uint64
+	Steps    uint64 // crossings of ports
+	Print    uint64 // follows from all that happened
+	Attempts int    // of charges at gateways
+	Payments int    // of them, money taken
+	Returned int    // refunds
+	Alarms   int    // times that a person was called
+	Dead     int    // messages that went to dead letters
+	Broken   *simulate.Violation
+	Story    string // of a broken seed, what happened last
+}
+
+// quarter is part of a town.
+type quarter interface {
+	Calm(is bool)
+	AtRest()
+}
+
+// rest is how long it is calm before books are held against each other.
+const rest = 6 * 24 * time.Hour
+
+// Run lives through a seed.
+func Run(seed uint64, c Config) Result {
+	weather := simulate.NewWeather(seed, c.Faults)
+	w := simulate.New(seed, Start, weather)
+	defer w.Close()
+	o := deployment.Options{
+		Gateways: map[string]billing.Gateway{}, Stores: map[string]purchase.Store{}, Histories: map[string][]notice.History{},
+		Releases: releases(w, c), Outages: outages(c), Span: c.Span, Without: c.Without,
+	}
+	t := &streets{w: w, c: c, o: &o}
+	t.build()
+	middle, end := Start.Add(c.Span/2), Start.Add(c.Span)
+	for _, until := range []time.Time{middle, end} {
+		if w.Run(until) != nil {
+			break
+		}
+		weather.Faults = simulate.Faults{}
+		t.calm(true)
+		if w.Run(until.Add(rest)) != nil {
+			break
+		}
+		for _, q := range t.quarters {
+			q.AtRest()
+		}
+		weather.Faults = c.Faults
+		t.calm(false)
+		if w.Violated() != nil {
+			break
+		}
+	}
+	r := Result{Seed: seed, Steps: w.Steps(), Print: w.Print(), Broken: w.Violated()}
+	for _, n := range t.d.Alarms {
+		r.Alarms += n
+	}
+	for _, q := range t.d.Charges {
+		r.Dead += q.Died
+	}
+	r.Dead += t.d.Notices.Died + t.d.Wakes.Died
+	if t.charging != nil {
+		r.Attempts, r.Payments, r.Returned = t.charging.Attempts, t.charging.Taken, t.charging.Returned
+	}
+	if r.Broken != nil {
+		r.Story = "about it:\n" + w.Story.Last(60, names.FindAllString(r.Broken.Detail, -1)...) + "\nall:\n" + w.Story.Last(20)
+	}
+	return r
+}
+
+// names are of whom and what a broken promise may be about.
+var names = regexp.MustCompile(`\b(gl|cus|apple|play|appsintoss)_[A-Za-z0-9:_.-]+|\b(sub|person|demand|buyer|sale|order)-[0-9]+`)
+
+// releases are two: the second comes in the middle of the span, with more shards, a shorter
+// lease and another pace, and for some hours both are at work.
+func releases(w *simulate.World, c Config) []deployment.Settings {
+	first := deployment.Defaults()
+	second := first
+	second.Since = Start.Add(c.Span/4 + time.Duration(w.Dice.Int64N(int64(c.Span/8))))
+	second.Rolls = time.Duration(w.Dice.Int64N(int64(6 * time.Hour)))
+	second.Shards, second.Lease, second.TossPace, second.DodoPace = 4, 100*time.Second, 200, 60
+	return []deployment.Settings{first, second}
+}
+
+// outages of the schedules, up to eight hours each: six in two years, if anything goes wrong.
+func outages(c Config) int {
+	if c.Faults == (simulate.Faults{}) {
+		return 0
+	}
+	return max(1, int(c.Span/(120*24*time.Hour)))
+}
+
+// streets is a town as it is being built.
+type streets struct {
+	w        *simulate.World
+	c        Config
+	o        *deployment.Options
+	d        *deployment.Deployment
+	servers  http.RoundTripper
+	quarters []quarter
+	charging *charging.Quarter
+}
+
+func (t *streets) lives(world string) bool { return t.c.World == world || t.c.World == "all" }
+
+func (t *streets) calm(is bool) {
+	for _, q := range t.quarters {
+		q.Calm(is)
+	}
+}
+
+func (t *streets) build() {
+	var goods []*catalog.Catalog
+	var toss *bank.Toss
+	var dodo *bank.Dodo
+	if t.lives("charging") {
+		h := bank.Habits{}
+		if t.c.Faults != (simulate.Faults{}) {
+			h = bank.Bad()
+		}
+		h.Tax = 0
+		h.Hooks = func(h notice.Hint) { t.d.Receive(h) }
+		toss, dodo = bank.NewToss(t.w, h), bank.NewDodo(t.w, h)
+		t.o.Gateways["toss"], t.o.Gateways["dodo"] = toss, dodo
+		goods = append(goods, charging.Goods())
+	}
+	t.o.Catalog = goods[0]
+	t.d = deployment.New(t.w, *t.o)
+	if t.lives("charging") {
+		t.charging = charging.New(t.d, toss, dodo, charging.Options{People: t.c.People, Span: t.c.Span})
+		t.quarters = append(t.quarters, t.charging)
+	}
+}
+
+// Known says whether there is such a world.
+func Known(world string) error {
+	for _, w := range Worlds {
+		if w == world {
+			return nil
+		}
+	}
+	return fmt.Errorf("there is no world %q; there are %s", world, strings.Join(Worlds, ", "))
+}
