@@ -3,11 +3,13 @@ package delivery_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"grantline/shared/delivery"
 	"grantline/shared/event"
+	"grantline/shared/memory"
 	"grantline/shared/table"
 )
 
@@ -175,5 +177,37 @@ func TestAnEndpointMadeAgainBeginsAnew(t *testing.T) {
 		t.Errorf("got %v, want nothing of while there was no b", got)
 	}
 	w.whole("a", "minji", 3)
+	w.idle()
+}
+
+// A write that met another's transaction, which then came to nothing, is no other look that knows
+// better: whoever could not write in the middle leaves an entry at the end.
+func TestWhoMeetsAnotherInTheMiddleIsFollowed(t *testing.T) {
+	w := newWorld(t)
+	w.endpoint("a")
+	w.tell("minji", slices.Repeat([]event.Type{event.WalletSpent}, 40)...)
+	w.minutes(1)
+	if err := w.registry.Replay(t.Context(), table.Default, "a", w.ref("minji"), 0); err != nil {
+		t.Fatal(err)
+	}
+	w.tick()
+	m := w.queue.take()[0]
+	writes := 0
+	w.tables.Fail = func(op memory.Op) (bool, error) {
+		if op.Method == "Commit" && strings.Contains(op.Keys[0].Partition, "#delivery#") {
+			if writes++; writes == 2 { // after the lease, and ten events
+				return false, &table.Conflict{Found: make([]*table.Item, len(op.Writes))}
+			}
+		}
+		return true, nil
+	}
+	if err := w.publisher.Work(t.Context(), m); err != nil {
+		t.Errorf("Work: got %v, want no error", err)
+	}
+	w.tables.Fail = nil
+	w.minutes(10)
+	if got := w.got("a", "minji"); got[len(got)-1] != 40 || len(got) < 80 {
+		t.Errorf("got %v, want all 40 again", got)
+	}
 	w.idle()
 }

@@ -295,6 +295,7 @@ func (l *look) one(ctx context.Context, r *run, e customer.Told) (going bool, er
 	}
 	if r.since >= eachWritten {
 		if ok, err := l.write(ctx, r); !ok || err != nil {
+			r.DueAt = now // should the last write of this look succeed after all
 			return false, err
 		}
 	}
