@@ -1,0 +1,195 @@
+package bank
+
+import (
+	"context"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"grantline/shared/billing"
+	"grantline/shared/simulate"
+)
+
+// act is a request without a key that may be repeated at will. It says whether it was heard to
+// be done.
+func (t *Toss) act(verb, about string, do func()) bool {
+	fate, done := t.cross(verb, about, true), false
+	switch {
+	case fate == simulate.Lost, fate == simulate.Busy, t.refusing == unauthorized:
+	case fate == simulate.Late:
+		t.world.After(t.within(t.Late, 5*time.Minute), do)
+	default:
+		do()
+		done = fate != simulate.Unheard
+	}
+	t.world.Crossed()
+	return done
+}
+
+// Refund gives money of a payment back, once for each key, if as much is left as r says.
+func (t *Toss) Refund(_ context.Context, r billing.Refunding) billing.Refunded {
+	if !t.refundable(r) || r.Key == "" || len(r.Key) > 300 || !printable(r.Key) || !reasonable(r.Reason) {
+		return billing.Refunded{Result: billing.NotMade, Misconfigured: true}
+	}
+	a := t.write("refund", r.OrderID, request{r.Payment, r.Key}, func() answer { return t.cancel(r.Payment, r.Key, r.Amount.Units, r.Left) })
+	switch {
+	case a.status == 0:
+		return billing.Refunded{Result: billing.Unclear}
+	case a.status == 200:
+		if a.payment.Order != r.OrderID || a.payment.Amount-a.returned != r.Left-r.Amount.Units {
+			return billing.Refunded{Result: billing.Unclear}
+		}
+		return billing.Refunded{Result: billing.Taken, Transaction: a.transaction}
+	case a.status == 429:
+		return billing.Refunded{Result: billing.NotMade, Code: a.code} // the adapter says no Busy here
+	case a.ours:
+		return billing.Refunded{Result: billing.NotMade, Code: a.code, Misconfigured: true}
+	case a.means == billing.Refused:
+		return billing.Refunded{Result: billing.Refused, Code: a.code}
+	}
+	return billing.Refunded{Result: billing.Unclear, Code: a.code}
+}
+
+// cancel is what Toss does about a refund. A lock of less than 0 is none.
+func (t *Toss) cancel(payment, key string, amount, lock int64) answer {
+	refuse := func(status int, code string) answer {
+		return answer{status: status, code: code, means: billing.Refused}
+	}
+	p := t.byKey[payment]
+	if p == nil {
+		return answer{status: 404, code: "NOT_FOUND_PAYMENT", ours: true}
+	}
+	left := p.Amount - p.Returned
+	switch {
+	case left == 0 && len(p.Refunds) == 1:
+		return refuse(400, "ALREADY_CANCELED_PAYMENT")
+	case left == 0, lock < 0 && amount > left:
+		return refuse(403, "NOT_CANCELABLE_AMOUNT")
+	case lock >= 0 && lock != left:
+		return refuse(400, "NOT_MATCHES_REFUNDABLE_AMOUNT")
+	case amount > left:
+		return refuse(403, "NOT_CANCELABLE_AMOUNT")
+	case lock >= 0 && t.chance(t.RefundRefused):
+		return refuse(400, "REFUND_REJECTED")
+	}
+	r := &Refund{ID: t.id("toss_txn_"), Key: key, Amount: amount, At: t.world.Now(), Payment: p, left: left - amount}
+	p.Refunds, p.transaction = append(p.Refunds, r), r.ID
+	t.rows = append(t.rows, row{at: r.At, payment: p, returned: amount})
+	t.back(r)
+	t.tell(p)
+	return shown(p)
+}
+
+// FindRefund looks whether the payment shows the refund, as the adapter does.
+func (t *Toss) FindRefund(_ context.Context, r billing.Refunding) billing.Refunded {
+	if !t.refundable(r) {
+		return billing.Refunded{Result: billing.Unclear}
+	}
+	var found billing.Refunded
+	a := t.look("find refund", r.OrderID, func() answer {
+		p := t.byKey[r.Payment]
+		if p == nil {
+			return answer{status: 404, code: "NOT_FOUND_PAYMENT"}
+		}
+		found = standing(p, r)
+		return answer{status: 200}
+	})
+	if a.status != 200 {
+		return billing.Refunded{Result: billing.Unclear, Code: a.code}
+	}
+	return found
+}
+
+// standing is what a payment says of a refund: it shows no key, so that amount, what was left
+// and when have to tell.
+func standing(p *Payment, r billing.Refunding) billing.Refunded {
+	if p.Order != r.OrderID {
+		return billing.Refunded{Result: billing.Unclear}
+	}
+	left, since := p.Amount-p.Returned, r.Since.Truncate(time.Second).Add(-time.Minute)
+	var fit *Refund
+	fits, early := 0, false
+	for _, c := range p.Refunds {
+		switch {
+		case c.Amount != r.Amount.Units || c.left != r.Left-r.Amount.Units:
+		case c.At.Truncate(time.Second).Before(since):
+			early = true
+		default:
+			fit = c
+			fits++
+		}
+	}
+	switch {
+	case fits > 1 || early:
+		return billing.Refunded{Result: billing.Unclear}
+	case fits == 1 && left > r.Left-r.Amount.Units:
+		return billing.Refunded{Result: billing.Unclear}
+	case fits == 1:
+		return billing.Refunded{Result: billing.Taken, Transaction: fit.ID}
+	}
+	return billing.Refunded{Result: billing.Absent} // the payment shows all that was given back of it
+}
+
+func (t *Toss) refundable(r billing.Refunding) bool {
+	return isOrder(r.OrderID) && strings.Trim(r.Payment, ".") != "" && len(r.Payment) <= 200 && printable(r.Payment) && r.Amount.Currency == won &&
+		r.Amount.Units > 0 && r.Left >= r.Amount.Units
+}
+
+// reasonable says whether Toss takes s for a reason.
+func reasonable(s string) bool {
+	return strings.TrimSpace(s) != "" && utf8.ValidString(s) && utf8.RuneCountInString(s) <= 200 && !strings.ContainsFunc(s, unicode.IsControl)
+}
+
+// ConsoleRefund gives money of a payment back in Toss's console; 0 is all that is left. It is
+// false if there was not as much.
+func (t *Toss) ConsoleRefund(payment string, amount int64) bool {
+	p := t.byKey[payment]
+	if p == nil {
+		return false
+	}
+	if amount == 0 {
+		amount = p.Amount - p.Returned
+	}
+	return amount > 0 && t.cancel(payment, "", amount, -1).status == 200
+}
+
+// Statement pages through what moved in [from, to).
+func (t *Toss) Statement(_ context.Context, from, to time.Time, after string) (entries []billing.Entry, next string, err error) {
+	if !from.Before(to) {
+		return nil, "", nil
+	}
+	a := t.look("statement", after, func() answer {
+		size := t.Page
+		if size == 0 {
+			size = tossRows
+		}
+		first := sort.Search(len(t.rows), func(i int) bool { return !t.rows[i].at.Before(from.Truncate(time.Second)) })
+		if after != "" {
+			n, bad := strconv.Atoi(after)
+			if bad != nil {
+				return answer{status: 400, code: "INVALID_REQUEST"}
+			}
+			first = max(first, n)
+		}
+		last, end := t.world.Now().Add(-t.lag()), to.Add(time.Second-1).Truncate(time.Second)
+		n := first
+		for ; n < len(t.rows) && n < first+size && !t.rows[n].at.After(end) && !t.rows[n].at.After(last); n++ {
+			if r := t.rows[n]; !r.at.Truncate(time.Second).Before(from) && r.at.Truncate(time.Second).Before(to) {
+				entries = append(entries, billing.Entry{
+					OrderID: r.payment.Order, Payment: r.payment.Key, At: r.at.Truncate(time.Second), Currency: won, Taken: r.taken, Returned: r.returned,
+				})
+			}
+		}
+		if n == first+size {
+			next = strconv.Itoa(n)
+		}
+		return answer{status: 200}
+	})
+	if a.status != 200 {
+		return nil, "", tossUnavailable()
+	}
+	return entries, next, nil
+}
