@@ -1,6 +1,7 @@
 package charging
 
 import (
+	"slices"
 	"time"
 
 	"grantline/shared/billing"
@@ -78,6 +79,7 @@ func (q *Quarter) refused(e effect) {
 	s := q.subscription(o.Subscription)
 	n := s.period(o.Period)
 	q.attempted(s, n, o, e, q.w.Now())
+	n.declines = slices.DeleteFunc(n.declines, func(d decline) bool { return d.order == o.ID }) // the same attempt, sent again
 	n.declines = append(n.declines, decline{o.ID, o.Cards, e.code, e.class, q.w.Now()})
 }
 
