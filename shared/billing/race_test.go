@@ -249,6 +249,35 @@ func TestAGlanceThatLagsDoesNotLoseAMessage(t *testing.T) {
 	w.sound("sub-1")
 }
 
+// Nor does the one that reads a replica from before what is due came to be so.
+func TestAGlanceOfAnEarlierStateDoesNotLoseAMessage(t *testing.T) {
+	t.Parallel()
+	for name, earlier := range map[string]func(*billing.Subscription){
+		"when it was due later":     func(s *billing.Subscription) { s.WakeAt = due.Add(days(1)) },
+		"when it waited for nobody": func(s *billing.Subscription) { s.Step = billing.StepNone },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := renewal(t, "monthly")
+			w.clock.set(due)
+			is := w.subscription("sub-1")
+			w.change("sub-1", earlier)
+			stale := &lagging{Tables: w.tables}
+			stale.remember(t, w)
+			w.change("sub-1", func(s *billing.Subscription) { s.Step, s.WakeAt = is.Step, is.WakeAt })
+			w.biller.Tables = stale
+			if err := w.work("sub-1"); err != nil {
+				t.Fatal(err)
+			}
+			w.biller.Tables = w.tables
+			if got := len(w.gateway.sent()); got != 2 {
+				t.Errorf("charges sent: got %d, want 2: the message was let go", got)
+			}
+			w.sound("sub-1")
+		})
+	}
+}
+
 // Two subscriptions of one customer write to one head.
 func TestTwoSubscriptionsOfOneCustomerAtOnceAreBothCharged(t *testing.T) {
 	t.Parallel()
