@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -63,7 +64,11 @@ type losing struct {
 	still atomic.Bool
 }
 
-func (l *losing) lost() bool { return l.often > 0 && !l.still.Load() && l.dice.in(l.often) }
+// lost also lets others go first: tables in memory are so quick that nobody would meet.
+func (l *losing) lost() bool {
+	runtime.Gosched()
+	return l.often > 0 && !l.still.Load() && l.dice.in(l.often)
+}
 
 func (l *losing) Get(ctx context.Context, k table.Key) (table.Item, error) {
 	if l.lost() {
@@ -108,7 +113,10 @@ func (c crowd) run(ctx context.Context) error {
 	errs := make([]error, c.clients)
 	for n := range c.clients {
 		all.Go(func() {
-			w := &client{crowd: c, n: n, random: rand.New(rand.NewPCG(c.seed, uint64(n))), seen: map[table.Key]table.Item{}}
+			w := &client{
+				crowd: c, n: n, random: rand.New(rand.NewPCG(c.seed, uint64(n))),
+				seen: map[table.Key]table.Item{}, older: map[table.Key]table.Item{},
+			}
 			for op := range c.ops {
 				if errs[n] = w.act(ctx, op); errs[n] != nil {
 					return
@@ -130,6 +138,17 @@ type client struct {
 	n      int
 	random *rand.Rand
 	seen   map[table.Key]table.Item
+	older  map[table.Key]table.Item // what was seen before that
+}
+
+// see remembers an item, or that there is none.
+func (w *client) see(k table.Key, i table.Item, there bool) {
+	if was, ok := w.seen[k]; ok {
+		w.older[k] = was
+	}
+	if delete(w.seen, k); there {
+		w.seen[k] = i
+	}
 }
 
 func (w *client) act(ctx context.Context, op int) error {
@@ -139,19 +158,19 @@ func (w *client) act(ctx context.Context, op int) error {
 	switch w.random.IntN(10) {
 	case 0, 1, 2:
 		var i table.Item
-		if i, err = w.tables.Get(ctx, k); err == nil {
-			w.seen[k] = i
-		} else if errors.Is(err, fault.NotFound) {
-			delete(w.seen, k)
+		if i, err = w.tables.Get(ctx, k); err == nil || errors.Is(err, fault.NotFound) {
+			w.see(k, i, err == nil)
 		}
 	case 3:
 		var all []table.Item
 		if all, err = w.tables.GetAll(ctx, keys); err == nil {
 			for _, k := range keys {
-				delete(w.seen, k)
-			}
-			for _, i := range all {
-				w.seen[i.Key] = i
+				n := slices.IndexFunc(all, func(i table.Item) bool { return i.Key == k })
+				if n < 0 {
+					w.see(k, table.Item{}, false)
+				} else {
+					w.see(k, all[n], true)
+				}
 			}
 		}
 	case 4:
@@ -172,9 +191,13 @@ func (w *client) act(ctx context.Context, op int) error {
 	return err
 }
 
-// write is a change to what was seen last, however long ago that is.
+// write is a change to what was seen last, however long ago that is, and at times to what was
+// seen before.
 func (w *client) write(k table.Key, op int) table.Write {
 	i, there := w.seen[k]
+	if was, ok := w.older[k]; ok && w.random.IntN(5) == 0 {
+		i, there = was, true
+	}
 	if !there {
 		i = table.Item{Key: k, Schema: 1}
 	}
@@ -196,13 +219,13 @@ func (w *client) learn(writes []table.Write, err error) {
 		k := wrote.Item.Key
 		switch {
 		case refused && overtaken.Found[n] != nil:
-			w.seen[k] = *overtaken.Found[n]
+			w.see(k, *overtaken.Found[n], true)
 		case err != nil:
 		case wrote.Change == table.Remove:
-			delete(w.seen, k)
+			w.see(k, table.Item{}, false)
 		case wrote.Change != table.Check:
 			wrote.Item.Revision++
-			w.seen[k] = wrote.Item
+			w.see(k, wrote.Item, true)
 		}
 	}
 }
@@ -286,7 +309,7 @@ func staleGet(b *broken, ctx context.Context, k table.Key) (table.Item, error) {
 	if err == nil {
 		b.old[k] = i
 	}
-	if there && b.dice.in(seldom) {
+	if there && b.dice.in(3) {
 		return was, nil
 	}
 	return i, err
@@ -388,15 +411,12 @@ func TestBrokenTablesAreFound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			const tries = 20 // at random, one is enough nearly always
+			const tries = 100 // at random, one is enough nearly always
 			for seed := range uint64(tries) {
 				tables := &broken{Tables: memory.New(), dice: newDice(seed), old: map[table.Key]table.Item{}, by: by}
 				c := crowd{scope: table.Default, groups: 1, clients: 4, ops: 40, seed: seed}
-				_, err := told(t.Context(), tables, c)
+				_, err := told(t.Context(), &losing{Tables: tables}, c)
 				if errors.Is(err, history.ErrImpossible) {
-					if seed > 0 {
-						t.Logf("found by seed %d", seed)
-					}
 					return
 				}
 				if err != nil {

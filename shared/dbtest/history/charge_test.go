@@ -1,0 +1,524 @@
+package history_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"grantline/shared/aws/dynamo"
+	"grantline/shared/billing"
+	"grantline/shared/catalog"
+	"grantline/shared/dbtest/history"
+	"grantline/shared/dbtest/local"
+	"grantline/shared/fault"
+	"grantline/shared/memory"
+	"grantline/shared/table"
+)
+
+// What is asked about a subscription and the order of its second period.
+type (
+	cancel   struct{ id string }
+	resume   struct{ id string }
+	standing struct{ id string } // of the subscription
+	outcome  struct{ id string } // of the order
+	refund   struct{ id, reference string }
+	// move is what the gateway does with the money of an order.
+	move struct {
+		order, reference string
+		kind             kind
+	}
+)
+
+type kind int
+
+const (
+	taken kind = iota + 1
+	declined
+	given
+)
+
+// The answers.
+type (
+	agreed  struct{ over, ending, underWay bool }
+	ordered struct {
+		state    string // paid, declined, or "" for anything that decides nothing yet
+		refunded bool
+	}
+	word string
+)
+
+const (
+	nothing     word = "" // of a move
+	over        word = "over"
+	going       word = "going on"
+	returned    word = "returned"
+	notPaid     word = "not paid"
+	inProgress  word = "in progress"
+	allReturned word = "all returned before"
+)
+
+// agreement is the model of a subscription and the money of one period: what a caller may
+// rely on, whatever happens underneath.
+type agreement struct {
+	ending, over bool
+	// promised says that a cancellation was answered without an attempt under way: the
+	// customer was told that nothing more is taken.
+	promised bool
+	taken    bool
+	declined bool
+	given    string // the reference by which it was given back
+	state    string // of the order, as it was seen
+	refunded string // the reference of the refund that was seen to be done
+}
+
+func (a agreement) step(input, output any) (bool, agreement) {
+	switch input := input.(type) {
+	case move:
+		return a.move(input)
+	case cancel:
+		answer, ok := output.(agreed)
+		switch {
+		case !ok:
+			a.ending = true // or over, which then is seen
+		case answer.over:
+			a.over, a.ending, a.promised = true, true, a.promised || !answer.underWay
+		case a.over || !answer.ending:
+			return false, a
+		default:
+			a.ending, a.promised = true, a.promised || !answer.underWay
+		}
+		return true, a
+	case resume:
+		switch {
+		case output == over:
+			ok := a.ending || a.over
+			a.over = true
+			return ok, a
+		case a.over:
+			return output == nil, a
+		}
+		a.ending, a.promised = false, false
+		return true, a
+	case standing:
+		answer := output.(agreed)
+		if answer.over {
+			ok := a.ending || a.over
+			a.over = true
+			return ok, a
+		}
+		return !a.over && a.ending == answer.ending, a
+	case outcome:
+		answer := output.(ordered)
+		settled := answer.state == "" && a.state == "" || answer.state == "paid" && a.taken && a.state != "declined" || answer.state == "declined" && a.declined && a.state != "paid"
+		a.state = answer.state
+		return settled && answer.refunded == (a.refunded != ""), a
+	case refund:
+		return a.refund(input, output)
+	}
+	return false, a
+}
+
+// move says whether money may move so.
+func (a agreement) move(m move) (bool, agreement) {
+	switch m.kind {
+	case taken:
+		ok := !a.taken && !a.declined && !a.promised && !a.over
+		a.taken = true
+		return ok, a
+	case declined:
+		ok := !a.taken && !a.declined
+		a.declined = true
+		return ok, a
+	case given:
+		ok := a.taken && a.given == ""
+		a.given = m.reference
+		return ok, a
+	}
+	return false, a
+}
+
+func (a agreement) refund(r refund, output any) (bool, agreement) {
+	switch output {
+	case nil: // or it was left to the queue
+		if a.given == r.reference && a.refunded == "" {
+			a.refunded, a.state = r.reference, "paid"
+		}
+		return true, a
+	case returned:
+		ok := a.given == r.reference && (a.refunded == "" || a.refunded == r.reference)
+		a.refunded, a.state = r.reference, "paid"
+		return ok, a
+	case notPaid:
+		return a.state != "paid", a
+	case inProgress:
+		a.state = "paid"
+		return a.taken, a
+	case allReturned:
+		return a.refunded != "", a
+	}
+	return false, a
+}
+
+func ofAgreements(orders map[string]string) porcupine.Model {
+	return porcupine.Model{
+		Partition: func(ops []porcupine.Operation) [][]porcupine.Operation {
+			return byName(ops, func(op porcupine.Operation) string {
+				switch input := op.Input.(type) {
+				case cancel:
+					return input.id
+				case resume:
+					return input.id
+				case standing:
+					return input.id
+				case outcome:
+					return input.id
+				case refund:
+					return input.id
+				case move:
+					return orders[input.order]
+				}
+				return ""
+			})
+		},
+		Init: func() any { return agreement{} },
+		Step: func(state, input, output any) (bool, any) {
+			ok, next := state.(agreement).step(input, output)
+			return ok, next
+		},
+		DescribeOperation: func(input, output any) string { return fmt.Sprintf("%T%+v: %+v", input, input, output) },
+	}
+}
+
+// office is where subscriptions are charged and everybody talks at once.
+type office struct {
+	tables *history.Tables
+	losses *losing
+	asked  *history.History
+	bank   *bank
+	watch  *watch
+	biller *billing.Biller
+	fanout *billing.Fanout
+	queue  *outgoing
+	scope  table.Scope
+	ids    []string
+	orders map[string]string // of the second period, and whose they are
+}
+
+const plans = `{"products":[],"plans":[{"id":"monthly","gateway":"toss","entitlement":"premium","name":"M",
+	"price":{"units":4900,"currency":"KRW"},"cycle":"1 months","grace":true,"after_last_attempt":"unpaid"}]}`
+
+var due = noon.AddDate(0, 1, 0)
+
+const lease = 2 * time.Minute
+
+// openOffice signs customers up, a month before the history begins.
+func openOffice(ctx context.Context, tables table.Tables, seed uint64, often, customers int) (*office, error) {
+	sold, err := catalog.Parse([]byte(plans))
+	if err != nil {
+		return nil, err
+	}
+	o := &office{
+		losses: &losing{Tables: tables, dice: newDice(seed), often: often}, asked: &history.History{}, watch: &watch{at: noon},
+		queue: &outgoing{}, orders: map[string]string{}, scope: table.Scope{Project: fmt.Sprint("round-", seed), Environment: "production"},
+	}
+	o.losses.still.Store(true)
+	o.tables = &history.Tables{Tables: o.losses, History: &history.History{}}
+	bankOften := 0
+	if often > 0 {
+		bankOften = 5
+	}
+	o.bank = newBank(o.asked, newDice(seed+1000), bankOften, o.losses.still.Load)
+	name, log := billing.GatewayName{Scope: o.scope, Gateway: "toss"}, slog.New(slog.DiscardHandler)
+	o.biller = &billing.Biller{
+		Tables: o.tables, Customers: directory(o.tables), Catalog: sold, Gateways: billing.Gateways{name: o.bank}, Sealer: &bound{},
+		Clock: o.watch, Log: log, Shards: 1, Lease: lease,
+	}
+	o.fanout = &billing.Fanout{Tables: o.tables, Clock: o.watch, Log: log, Shards: 1, Lines: []billing.Line{
+		{GatewayName: name, Queue: o.queue, PerMinute: 10_000},
+	}}
+	for n := range customers {
+		id := fmt.Sprintf("sub-%d-%d", seed, n)
+		created, err := o.biller.Subscribe(ctx, o.scope, billing.SignUp{
+			ID: id, CustomerID: "customer of " + id, Plan: "monthly", Gateway: "toss",
+			Card: &billing.NewCard{AuthKey: "auth of " + id, CustomerKey: "customer-key-of-" + id},
+		})
+		if err != nil {
+			return nil, err
+		}
+		if s := created.Subscription; s.State != billing.StateActive || !s.NextDueAt.Equal(due) {
+			return nil, fmt.Errorf("subscription: got %s, next due %v, want it active until %v", s.State, s.NextDueAt, due)
+		}
+		o.ids = append(o.ids, id)
+		o.orders[billing.OrderID(o.scope, id, 1, 1)] = id
+	}
+	o.asked = &history.History{} // the first period is paid, and not what this is about
+	o.bank.moves = o.asked
+	o.losses.still.Store(false)
+	return o, nil
+}
+
+func (o *office) order(id string) string { return billing.OrderID(o.scope, id, 1, 1) }
+
+// cancel asks as the edge does: it shows with its answer what may be under way.
+func (o *office) cancel(ctx context.Context, id string) error {
+	began := o.asked.Begin()
+	s, err := o.biller.Cancel(ctx, o.scope, id, false)
+	if errors.Is(err, fault.Unavailable) {
+		o.asked.Lost(began, cancel{id})
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	answer := agreed{over: s.State == billing.StateCancelled, ending: s.Ending, underWay: true}
+	if charges, err := o.biller.Charges(ctx, o.scope, s); err == nil {
+		answer.underWay = false
+		for _, c := range charges {
+			answer.underWay = answer.underWay || c.State == billing.Sending || c.State == billing.Unknown
+		}
+	}
+	o.asked.Ended(began, cancel{id}, answer)
+	return nil
+}
+
+func (o *office) resume(ctx context.Context, id string) error {
+	began := o.asked.Begin()
+	_, err := o.biller.Resume(ctx, o.scope, id)
+	switch {
+	case err == nil:
+		o.asked.Ended(began, resume{id}, going)
+	case fault.Code(err) == "subscription_cancelled":
+		o.asked.Ended(began, resume{id}, over)
+	case errors.Is(err, fault.Unavailable):
+		o.asked.Lost(began, resume{id})
+	default:
+		return err
+	}
+	return nil
+}
+
+func (o *office) refund(ctx context.Context, id, reference string) error {
+	asked, began := refund{id, reference}, o.asked.Begin()
+	_, r, err := o.biller.Refund(ctx, o.scope, billing.RefundAsk{OrderID: o.order(id), Reason: reference, Reference: reference})
+	switch {
+	case err == nil && r.State == billing.RefundDone:
+		o.asked.Ended(began, asked, returned)
+	case err == nil:
+		o.asked.Lost(began, asked)
+	case errors.Is(err, fault.NotFound), fault.Code(err) == "not_paid":
+		o.asked.Ended(began, asked, notPaid)
+	case fault.Code(err) == "already_refunded":
+		o.asked.Ended(began, asked, allReturned)
+	case fault.Code(err) == "refund_in_progress":
+		o.asked.Ended(began, asked, inProgress)
+	case errors.Is(err, fault.Unavailable):
+		o.asked.Lost(began, asked)
+	default:
+		return err
+	}
+	return nil
+}
+
+func (o *office) look(ctx context.Context, id string) error {
+	began := o.asked.Begin()
+	s, err := o.biller.Get(ctx, o.scope, id)
+	if err == nil {
+		o.asked.Ended(began, standing{id}, agreed{over: s.State == billing.StateCancelled, ending: s.Ending})
+	} else if !errors.Is(err, fault.Unavailable) {
+		return err
+	}
+	return nil
+}
+
+func (o *office) lookUp(ctx context.Context, id string) error {
+	began := o.asked.Begin()
+	item, err := o.tables.Get(ctx, table.Key{Table: table.Orders, Partition: o.scope.Key(o.order(id))})
+	var answer ordered
+	switch {
+	case err == nil:
+		c, err := billing.DecodeCharge(item)
+		if err != nil {
+			return err
+		}
+		if c.State == billing.Paid || c.State == billing.Declined {
+			answer.state = string(c.State)
+		}
+		answer.refunded = c.Refunded > 0
+	case errors.Is(err, fault.Unavailable):
+		return nil
+	case !errors.Is(err, fault.NotFound):
+		return err
+	}
+	o.asked.Ended(began, outcome{id}, answer)
+	return nil
+}
+
+// crowd delivers a subscription's message again and again, while its customer and the support
+// desk talk.
+func (o *office) crowd(ctx context.Context, id string, seed uint64, refunds bool) error {
+	var all sync.WaitGroup
+	errs := make([]error, 5)
+	for n := range errs {
+		random := rand.New(rand.NewPCG(seed, uint64(n)))
+		all.Go(func() {
+			for range 4 {
+				var err error
+				switch choice := random.IntN(10); {
+				case choice == 0:
+					err = o.cancel(ctx, id)
+				case choice == 1:
+					err = o.resume(ctx, id)
+				case choice == 2 && refunds:
+					err = o.refund(ctx, id, fmt.Sprint("refund-", random.IntN(3)))
+				case choice == 3:
+					err = o.look(ctx, id)
+				case choice < 6:
+					err = o.lookUp(ctx, id)
+				default:
+					_ = o.biller.Work(ctx, o.scope, id) // what fails is delivered again
+				}
+				errs[n] = errors.Join(errs[n], err)
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// run has everybody talk when the subscriptions are due and at the looks after that, and then
+// lets a day pass in which nothing is lost and nobody says anything.
+func (o *office) run(ctx context.Context, seed uint64) error {
+	for n, later := range []time.Duration{0, 3 * time.Minute, 11 * time.Minute} {
+		o.watch.set(due.Add(later))
+		for m, id := range o.ids {
+			if err := o.crowd(ctx, id, seed*10_000+uint64(100*n+m), m%2 == 0); err != nil {
+				return err
+			}
+		}
+	}
+	o.losses.still.Store(true)
+	for hours := 1; hours <= 26; hours++ {
+		o.watch.set(due.Add(time.Duration(hours) * time.Hour))
+		if _, err := o.fanout.Tick(ctx); err != nil {
+			return err
+		}
+		for _, m := range o.queue.messages {
+			if err := o.biller.Work(ctx, m.Scope(), m.Subscription); err != nil {
+				return fmt.Errorf("work on %s: %w", m.Subscription, err)
+			}
+		}
+		o.queue.messages = nil
+	}
+	for _, id := range o.ids {
+		if err := errors.Join(o.look(ctx, id), o.lookUp(ctx, id)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// books fails unless what the orders say is what the gateway did.
+func (o *office) books(ctx context.Context) (paid, refused, back int, err error) {
+	for order, id := range o.orders {
+		item, failed := o.losses.Tables.Get(ctx, table.Key{Table: table.Orders, Partition: o.scope.Key(order)})
+		if errors.Is(failed, fault.NotFound) {
+			failed = nil
+			item.Data, item.Schema = []byte(`{}`), 1
+		}
+		c, unread := billing.DecodeCharge(item)
+		if failed := errors.Join(failed, unread); failed != nil {
+			return 0, 0, 0, failed
+		}
+		took, gave := o.bank.taken[order], c.Refunded > 0
+		if (c.State == billing.Paid) != (took == 1) || took > 1 || c.State == billing.Sending || c.State == billing.Unknown {
+			return 0, 0, 0, fmt.Errorf("%s: the order is %q and the money was taken %d times", id, c.State, took)
+		}
+		switch {
+		case gave:
+			back++
+		case took == 1:
+			paid++
+		case c.State == billing.Declined:
+			refused++
+		}
+	}
+	return paid, refused, back, nil
+}
+
+func chargesAreLinearizable(t *testing.T, tables table.Tables) {
+	t.Helper()
+	asked, operations := 0, 0
+	var sum [3]int
+	for round := range rounds(t, 3) {
+		o, err := openOffice(t.Context(), tables, uint64(round+1), []int{0, 60, 25}[round%3], 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := o.run(t.Context(), uint64(round)); err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		if err := history.Check(ofAgreements(o.orders), o.asked.Operations()); err != nil {
+			t.Errorf("round %d, charges: %v", round, err)
+		}
+		if err := history.Check(history.OfTables(), o.tables.History.Operations()); err != nil {
+			t.Errorf("round %d, tables: %v", round, err)
+		}
+		paid, refused, back, err := o.books(t.Context())
+		if err != nil {
+			t.Errorf("round %d: %v", round, err)
+		}
+		sum[0], sum[1], sum[2] = sum[0]+paid, sum[1]+refused, sum[2]+back
+		asked, operations = asked+len(o.asked.Operations()), operations+len(o.tables.History.Operations())
+	}
+	t.Logf("%d words and movements, %d operations of tables; %d paid, %d declined, %d given back", asked, operations, sum[0], sum[1], sum[2])
+}
+
+func TestChargesAreLinearizableInMemory(t *testing.T) {
+	t.Parallel()
+	chargesAreLinearizable(t, memory.New())
+}
+
+func TestChargesAreLinearizableOnDynamo(t *testing.T) {
+	t.Parallel()
+	chargesAreLinearizable(t, dynamo.New(local.Open(t)))
+}
+
+// TestChargesOnWhatIsBrokenAreFound: the model of charges has teeth of its own, for tables and
+// for a gateway.
+func TestChargesOnWhatIsBrokenAreFound(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		by        defect
+		forgetful bool
+	}{
+		"a read of what was":             {by: defect{get: staleGet}},
+		"a commit without its condition": {by: defect{commit: unconditional}},
+		"a success without effect":       {by: defect{commit: withoutEffect}},
+		"a gateway that forgets":         {forgetful: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const tries = 100 // at random, a few are enough nearly always
+			for seed := range uint64(tries) {
+				tables := &broken{Tables: memory.New(), dice: newDice(seed), old: map[table.Key]table.Item{}}
+				o, err := openOffice(t.Context(), tables, seed+1, 25, 5)
+				if err != nil {
+					t.Fatal(err)
+				}
+				tables.by, o.bank.forgetful = c.by, c.forgetful
+				_ = o.run(t.Context(), seed) // which may stumble over what is broken
+				if err := history.Check(ofAgreements(o.orders), o.asked.Operations()); errors.Is(err, history.ErrImpossible) {
+					return
+				}
+			}
+			t.Errorf("charges of %d offices: got an order for each, want none", tries)
+		})
+	}
+}
