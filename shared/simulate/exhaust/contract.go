@@ -1,0 +1,380 @@
+package exhaust
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"grantline/shared/billing"
+	"grantline/shared/catalog"
+	"grantline/shared/customer"
+	"grantline/shared/fault"
+	"grantline/shared/notice"
+	"grantline/shared/reminder"
+	"grantline/shared/table"
+)
+
+// contract is a scene: one subscription at one gateway, and all that is done about it.
+type contract struct {
+	*Path
+	*till
+	biller *billing.Biller
+	keyed  bool
+	again  []again
+	orders [2]order // of the period that is due: its first attempt and the next
+	ended  bool     // the subscription is, or will be with its period
+	cards  int
+	plan   string
+	told   sequences
+}
+
+// order is what the promises have to know of one.
+type order struct {
+	id                    string
+	claimed               int  // how often
+	open                  bool // sent, and not known to be settled
+	afterEnd, afterChange bool // it was claimed last once the subscription was ending, or had another card
+}
+
+// again is what is done once more if it was not done, or nobody heard of it.
+type again struct {
+	Racer
+	after  time.Duration
+	do     func(context.Context) error
+	always bool // whatever it failed with
+}
+
+// scope is where all races are.
+var scope = table.Default
+
+const (
+	subscriptionID = "sub-1"
+	person         = "person-1"
+	first          = "card-of-first"
+)
+
+var plans = sync.OnceValue(func() *catalog.Catalog {
+	c, err := catalog.Parse([]byte(`{"products":[
+		{"id":"gems","kind":"consumable","currency":"gems","amount":100,"stores":{"apple":"gems100","play":"gems100","appsintoss":"gems100"}},
+		{"id":"pro","kind":"subscription","entitlement":"pro","stores":{"apple":"pro.monthly","play":"pro:monthly"}}],
+	"plans":[
+		{"id":"keyed","gateway":"toss","entitlement":"premium","name":"M","price":{"units":4900,"currency":"KRW"},"cycle":"1 months","grace":true,"after_last_attempt":"unpaid"},
+		{"id":"keyed-other","gateway":"toss","entitlement":"premium","name":"L","price":{"units":9900,"currency":"KRW"},"cycle":"1 months","grace":true,"after_last_attempt":"unpaid"},
+		{"id":"keyless","gateway":"dodo","product":"prod_1","entitlement":"premium","name":"M","price":{"units":999,"currency":"USD"},"cycle":"1 months","grace":true,"after_last_attempt":"unpaid"},
+		{"id":"keyless-other","gateway":"dodo","product":"prod_2","entitlement":"premium","name":"L","price":{"units":1999,"currency":"USD"},"cycle":"1 months","grace":true,"after_last_attempt":"unpaid"}]}`))
+	if err != nil {
+		panic("exhaust: bug: " + err.Error())
+	}
+	return c
+})
+
+// silent is a log that nobody reads.
+var silent = slog.New(slog.DiscardHandler)
+
+func directory(tables table.Tables) customer.Directory {
+	return customer.Directory{Tables: tables, Identity: customer.Identity{
+		Key: func(context.Context, bool) (string, error) { return strings.Repeat("k", 32), nil },
+	}}
+}
+
+// sealer makes each seal another one, by whose turn it is and how many it has made: the same
+// whatever order the turns come in. What it hides is no secret.
+type sealer struct{ path *Path }
+
+const sealedBy = 16
+
+func (s sealer) Seal(_ context.Context, plain, bound []byte) ([]byte, error) {
+	var nonce uint64
+	if r := s.path.acting(); r != nil {
+		r.seals++
+		nonce = r.seals
+		for n, o := range s.path.racers {
+			if o == r {
+				nonce |= uint64(n+1) << 32
+			}
+		}
+	} else {
+		s.path.seals++
+		nonce = s.path.seals
+	}
+	out := binary.BigEndian.AppendUint64(make([]byte, 0, sealedBy+len(plain)), nonce)
+	out = binary.BigEndian.AppendUint64(out, sumOf(bound))
+	return append(out, plain...), nil
+}
+
+func (s sealer) Open(_ context.Context, sealed, bound []byte) ([]byte, error) {
+	if len(sealed) < sealedBy || binary.BigEndian.Uint64(sealed[8:]) != sumOf(bound) {
+		return nil, errors.New("exhaust: this was not sealed for that")
+	}
+	return sealed[sealedBy:], nil
+}
+
+func sumOf(b []byte) uint64 {
+	var p Print
+	p.bytes(b)
+	return p.sum
+}
+
+func newContract(p *Path, isKeyed bool) *contract {
+	c := &contract{Path: p, till: &till{path: p, answers: 1}, keyed: isKeyed, plan: "keyless"}
+	var g billing.Gateway = keyless{c.till}
+	name := "dodo"
+	if isKeyed {
+		g, name, c.plan = keyed{c.till}, "toss", "keyed"
+	}
+	c.biller = &billing.Biller{
+		Tables: p.Tables, Customers: directory(p.Tables), Catalog: plans(), Sealer: sealer{p}, Clock: p.Clock(), Log: silent,
+		Gateways: billing.Gateways{billing.GatewayName{Scope: scope, Gateway: name}: g}, Shards: 1, Lease: 2 * time.Minute,
+		Courier: everybody{},
+	}
+	for n := range c.orders {
+		c.orders[n].id = orderIDs()[n]
+	}
+	return c
+}
+
+var orderIDs = sync.OnceValue(func() (ids [2]string) {
+	for n := range ids {
+		ids[n] = billing.OrderID(scope, subscriptionID, 1, n+1)
+	}
+	return ids
+})
+
+// begins is a scene that is set once and copied for each path.
+type begins struct {
+	at       time.Time
+	items    []table.Item
+	payments []payment
+}
+
+// due is a subscription whose second period is due now; attempted is one of which that was
+// tried and nothing was heard, and which has to be looked for now.
+var (
+	dueKeyed     = sync.OnceValue(func() begins { return dueAt(true) })
+	dueKeyless   = sync.OnceValue(func() begins { return dueAt(false) })
+	triedKeyed   = sync.OnceValue(func() begins { return triedAt(true, false) })
+	triedKeyless = sync.OnceValue(func() begins { return triedAt(false, false) })
+	takenKeyed   = sync.OnceValue(func() begins { return triedAt(true, true) })
+	takenKeyless = sync.OnceValue(func() begins { return triedAt(false, true) })
+)
+
+func must(err error) {
+	if err != nil {
+		panic("exhaust: bug: a scene could not be set: " + err.Error())
+	}
+}
+
+func quiet() *Path {
+	return newPath(&Set{Stage: func(*Path) {}}, &tree{seen: map[uint64]uint64{}})
+}
+
+func signedUp(isKeyed bool) *contract {
+	c := newContract(quiet(), isKeyed)
+	ctx := context.Background()
+	ask := billing.SignUp{ID: subscriptionID, CustomerID: person, Plan: c.plan}
+	if isKeyed {
+		ask.Gateway, ask.Card = "toss", &billing.NewCard{AuthKey: "first", CustomerKey: "key-of-person"}
+	} else {
+		ask.Gateway, ask.Mandate = "dodo", &billing.NewMandate{
+			Payer: billing.Payer{Email: "person@example.com", Name: "P"}, Address: billing.Address{Country: "US"},
+			ReturnURL: "https://app.example/back", Only: true,
+		}
+	}
+	_, err := c.biller.Subscribe(ctx, scope, ask)
+	must(err)
+	c.pump(c.World.Now().Add(2*time.Hour), nil)
+	s, err := c.biller.Get(ctx, scope, subscriptionID)
+	must(err)
+	if s.State != billing.StateActive || s.Period != 1 {
+		panic("exhaust: bug: a scene could not be set: the subscription is " + string(s.State))
+	}
+	return c
+}
+
+func dueAt(isKeyed bool) begins {
+	c := signedUp(isKeyed)
+	s, err := c.biller.Get(context.Background(), scope, subscriptionID)
+	must(err)
+	c.until(s.NextDueAt)
+	return c.begins()
+}
+
+// triedAt is a subscription whose charge was sent two minutes ago and was not heard of.
+func triedAt(isKeyed, taken bool) begins {
+	b := dueAt(isKeyed)
+	c := newContract(quiet(), isKeyed)
+	c.load(b)
+	c.deaf, c.lost = true, !taken
+	must(c.biller.Work(context.Background(), scope, subscriptionID))
+	c.deaf, c.lost = false, false
+	s, err := c.biller.Get(context.Background(), scope, subscriptionID)
+	must(err)
+	c.until(s.WakeAt)
+	return c.begins()
+}
+
+// until lets time pass.
+func (p *Path) until(at time.Time) { _ = p.World.Run(at) }
+
+func (c *contract) begins() begins {
+	return begins{c.World.Now(), c.Tables.All(), c.payments}
+}
+
+func (c *contract) load(b begins) {
+	c.until(b.at)
+	c.Tables.Load(b.items)
+	c.payments = append(c.payments, b.payments...)
+}
+
+// staged is a contract on a path, with its promises watched.
+func staged(p *Path, isKeyed bool, b begins) *contract {
+	c := newContract(p, isKeyed)
+	c.load(b)
+	c.answers = keylessAnswers
+	if isKeyed {
+		c.answers = keyedAnswers
+	}
+	c.watch()
+	p.State(c.print)
+	p.Settle(c.rest)
+	return c
+}
+
+// deliver is a message about the subscription.
+func (c *contract) deliver(name string) {
+	work := func(ctx context.Context) error { return c.biller.Work(ctx, scope, subscriptionID) }
+	c.again = append(c.again, again{c.Race(name, work), 6 * time.Minute, work, true})
+}
+
+// notice is the gateway's word about the order that is due. Where it names a payment, it comes
+// once there is one.
+func (c *contract) notice(name string) {
+	h := notice.Hint{Project: scope.Project, Environment: scope.Environment, Provider: "toss", Type: "PAYMENT_STATUS_CHANGED", Order: c.orders[0].id}
+	when := func() bool { return true }
+	if !c.keyed {
+		h.Provider, h.Type, h.Signed = "dodo", "payment.succeeded", true
+		when = func() bool {
+			last := c.payments[len(c.payments)-1]
+			if h.Payment == "" && c.current(last.order) {
+				h.Payment, h.Order = last.key, last.order
+			}
+			return h.Payment != ""
+		}
+	}
+	work := func(ctx context.Context) error {
+		_, err := billing.Notices{Biller: c.biller}.LookAgain(ctx, h)
+		return err
+	}
+	c.again = append(c.again, again{c.RaceWhen(name, when, work), 6 * time.Minute, work, true})
+}
+
+// ask is what somebody asks for, and asks again until there is an answer.
+func (c *contract) ask(name string, work func(context.Context) error) Racer {
+	r := c.Race(name, work)
+	c.again = append(c.again, again{r, time.Second, work, false})
+	return r
+}
+
+// mostTries is how often a message comes, and a request is repeated.
+const mostTries = 8
+
+type pending struct {
+	again
+	at    time.Time
+	tries int
+}
+
+// pump has what waits done when it is time, until an instant.
+func (c *contract) pump(until time.Time, waiting []pending) {
+	ctx := context.Background()
+	for range 500 {
+		key, sort := c.Tables.Due()
+		next := until
+		if sort != "" {
+			at, err := time.Parse(time.RFC3339, sort[:len("2006-01-02T15:04:05Z")])
+			must(err)
+			if at.Before(next) {
+				next = at
+			}
+		}
+		which := -1
+		for n, w := range waiting {
+			if w.at.Before(next) || which < 0 && w.at.Equal(next) {
+				next, which = w.at, n
+			}
+		}
+		if !next.Before(until) {
+			c.until(until)
+			return
+		}
+		if c.until(next); c.World.Violated() != nil {
+			return
+		}
+		if which >= 0 {
+			w := waiting[which]
+			waiting = append(waiting[:which:which], waiting[which+1:]...)
+			err := w.do(ctx)
+			c.Path.Tell("%s  %s comes again: %v", c.World.Now().Format(time.TimeOnly), w.name, err)
+			if err != nil && (w.always || errors.Is(err, fault.Unavailable)) {
+				if w.tries++; w.tries == mostTries {
+					c.Fail("nothing is stuck", "%s failed %d times, at last with %v", w.name, w.tries, err)
+					return
+				}
+				w.at = c.World.Now().Add(max(w.after, time.Minute))
+				waiting = append(waiting, w)
+			}
+			continue
+		}
+		_, id, _ := strings.Cut(sort, "#")
+		err := c.wake(ctx, id)
+		c.Path.Tell("%s  %s is woken: %v", c.World.Now().Format(time.DateTime), id, err)
+		if _, is := c.Tables.Due(); err != nil && is == sort {
+			w := again{Racer{&racer{name: "a message about " + id}}, 6 * time.Minute, func(ctx context.Context) error { return c.wake(ctx, id) }, true}
+			waiting = append(waiting, pending{w, c.World.Now().Add(w.after), 1})
+			delete(c.Tables.due, key) // until it is written again
+		}
+	}
+	c.Fail("nothing is stuck", "something is woken again and again until %s", c.World.Now())
+}
+
+// wake does what an entry of the index is for.
+func (c *contract) wake(ctx context.Context, id string) error {
+	if strings.HasPrefix(id, "errand:tell-") {
+		return c.biller.Deliver(ctx, scope, id)
+	}
+	return c.biller.Work(ctx, scope, id)
+}
+
+// everybody is told at once.
+type everybody struct{}
+
+func (everybody) Tell(context.Context, reminder.Reminder) error { return nil }
+
+// settles is how long after a race all is at rest: where nothing can be sent again, a day.
+const settles = 50 * time.Hour
+
+// rest lets time go on and holds the books against one another.
+func (c *contract) rest() {
+	now := c.World.Now()
+	var waiting []pending
+	for _, a := range c.again {
+		heard, err := a.Heard()
+		if a.Begun() && !heard || err != nil && (a.always || errors.Is(err, fault.Unavailable)) {
+			waiting = append(waiting, pending{a, now.Add(a.after), 0})
+		}
+	}
+	c.pump(now.Add(settles), waiting)
+	if c.World.Violated() == nil {
+		c.sound()
+	}
+}
+
+func decoded[T any](item table.Item) (t T) {
+	must(json.Unmarshal(item.Data, &t))
+	return t
+}
