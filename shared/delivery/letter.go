@@ -159,7 +159,7 @@ func (r *Registry) Redrive(ctx context.Context, scope table.Scope, id string) (d
 				}
 				gone[ref][i] = table.Removed(is)
 			}
-			return r.rewind(ctx, scope, e, ref, func(cursor int64) int64 { return min(cursor, first[ref]-1) }, gone[ref]...)
+			return r.rewind(ctx, scope, e, ref, first[ref]-1, gone[ref]...)
 		})
 		if err != nil {
 			return done, true, err
@@ -169,7 +169,8 @@ func (r *Registry) Redrive(ctx context.Context, scope table.Scope, id string) (d
 	return done, next != "", nil
 }
 
-// Replay has a customer's events after a number be told to an endpoint again. The customer is
+// Replay has a customer's events after a number be told to an endpoint again, along with those
+// before it that it was not told yet. The customer is
 // named by any of the company's ids; each has its own events. Errors: fault.NotFound; fault.Invalid where the
 // number is beyond the last event's.
 func (r *Registry) Replay(ctx context.Context, scope table.Scope, id, ref string, after int64) error {
@@ -178,12 +179,13 @@ func (r *Registry) Replay(ctx context.Context, scope table.Scope, id, ref string
 		return err
 	}
 	return again(ctx, r.Clock, func() error {
-		return r.rewind(ctx, scope, e, ref, func(int64) int64 { return after })
+		return r.rewind(ctx, scope, e, ref, after)
 	})
 }
 
-// rewind moves an endpoint back among a customer's events, along with other writes.
-func (r *Registry) rewind(ctx context.Context, scope table.Scope, e Endpoint, ref string, to func(cursor int64) int64, more ...table.Write) error {
+// rewind moves an endpoint back among a customer's events, along with other writes. One that
+// is not as far yet goes on from where it is: nothing is passed over that it was never told.
+func (r *Registry) rewind(ctx context.Context, scope table.Scope, e Endpoint, ref string, after int64, more ...table.Write) error {
 	c, err := customer.Outgoing(ctx, r.Tables, scope, ref)
 	if err != nil {
 		return err
@@ -192,10 +194,9 @@ func (r *Registry) rewind(ctx context.Context, scope table.Scope, e Endpoint, re
 	if err != nil {
 		return err
 	}
-	after := to(d.Cursor)
 	if after > c.Sequence() {
 		return fault.New(fault.Invalid, "no_such_event", "after should be at most the number of the customer's last event, %d.", c.Sequence())
 	}
-	d.progress = d.rewound(after, r.Clock.Now().UTC())
+	d.progress = d.rewound(min(after, d.Cursor), r.Clock.Now().UTC())
 	return d.save(ctx, r.Tables, scope, more...)
 }

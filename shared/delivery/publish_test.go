@@ -226,6 +226,30 @@ func TestReplayTellsAgainFromANumberOn(t *testing.T) {
 	wantFault(t, w.registry.Replay(t.Context(), table.Default, "b", w.ref("minji"), 0), "endpoint_not_found")
 }
 
+// Whoever has later events told again while earlier ones still wait passes over none of those.
+func TestAReplayPassesOverNothingThatWasNeverTold(t *testing.T) {
+	w := newWorld(t)
+	w.endpoint("a")
+	down := true
+	w.receiver.answer = func(arrival) int {
+		if down {
+			return 503
+		}
+		return 200
+	}
+	w.tell("minji", event.PurchaseGranted, event.WalletSpent, event.WalletSpent)
+	w.minutes(10)
+	down = false
+	if err := w.registry.Replay(t.Context(), table.Default, "a", w.ref("minji"), 2); err != nil {
+		t.Fatal(err)
+	}
+	w.minutes(2)
+	if got := w.got("a", "minji"); !slices.Equal(got, []int64{1, 2, 3}) {
+		t.Errorf("got %v, want all three", got)
+	}
+	w.idle()
+}
+
 func TestAnEndpointIsToldOfWhatItAskedFor(t *testing.T) {
 	w := newWorld(t)
 	w.endpoint("a", func(n *delivery.NewEndpoint) { n.Types = []string{"wallet.*", "purchase.granted"} })
