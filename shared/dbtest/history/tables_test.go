@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"grantline/shared/aws/dynamo"
 	"grantline/shared/dbtest/history"
@@ -64,10 +65,16 @@ type losing struct {
 	still atomic.Bool
 }
 
-// lost also lets others go first: tables in memory are so quick that nobody would meet.
+// lost also takes its time now and then, so that others come in between: one may have done
+// several things by then.
 func (l *losing) lost() bool {
-	runtime.Gosched()
-	return l.often > 0 && !l.still.Load() && l.dice.in(l.often)
+	if l.still.Load() {
+		return false
+	}
+	if runtime.Gosched(); l.dice.in(10) {
+		time.Sleep(time.Duration(l.dice.below(10_000)) * time.Microsecond)
+	}
+	return l.often > 0 && l.dice.in(l.often)
 }
 
 func (l *losing) Get(ctx context.Context, k table.Key) (table.Item, error) {
@@ -415,7 +422,7 @@ func TestBrokenTablesAreFound(t *testing.T) {
 			for seed := range uint64(tries) {
 				tables := &broken{Tables: memory.New(), dice: newDice(seed), old: map[table.Key]table.Item{}, by: by}
 				c := crowd{scope: table.Default, groups: 1, clients: 4, ops: 40, seed: seed}
-				_, err := told(t.Context(), &losing{Tables: tables}, c)
+				_, err := told(t.Context(), &losing{Tables: tables, dice: newDice(seed)}, c)
 				if errors.Is(err, history.ErrImpossible) {
 					return
 				}
