@@ -45,7 +45,7 @@ type Habits struct {
 	Holds  int // declined charges that put the mandate on hold
 	Ends   int // payments declined on the page that end the mandate
 	Unsent int // lost requests of which nothing left, and the adapter knows
-	Page   int // entries of a page of a list; 0 is as many as the adapter asks for, 100
+	Page   int // entries of a page of a list, 0 for as many as the adapter asks for; at Dodo 10 at least
 	Tax    int // percent on top of each price
 }
 

@@ -144,8 +144,8 @@ func (d *Dodo) look(verb, about string, do func() said) said {
 func (d *Dodo) ConsoleRefuse(code string) { d.refusing = code }
 
 // get looks at one payment: what it finds is as of when the request arrived.
-func (d *Dodo) get(key, about string) (p sight, s said) {
-	s = d.look("payment", about, func() said {
+func (d *Dodo) get(key string) (p sight, s said) {
+	s = d.look("payment", d.orderOf(key), func() said {
 		found := d.byKey[key]
 		if found == nil {
 			return dodoMissing
@@ -154,6 +154,14 @@ func (d *Dodo) get(key, about string) (p sight, s said) {
 		return dodoFine
 	})
 	return p, s
+}
+
+// orderOf is whose a payment is.
+func (d *Dodo) orderOf(payment string) string {
+	if p := d.byKey[payment]; p != nil {
+		return p.Order
+	}
+	return payment
 }
 
 // sight is a payment as it was when it was looked at.
@@ -203,6 +211,17 @@ func (d *Dodo) made(all []*Payment, from, to time.Time) []*Payment {
 	return all[first:max(first, end)]
 }
 
+// listed is a page of payments, of all or of one mandate.
+func (d *Dodo) listed(mandate string, from, to time.Time, number, size int) []*Payment {
+	all := d.payments
+	if mandate != "" {
+		if all = nil; d.mandates[mandate] != nil {
+			all = d.mandates[mandate].payments
+		}
+	}
+	return leaf(d.made(all, from, to), number, d.sized(size))
+}
+
 // leaf is one page of a list.
 func leaf[T any](all []T, number, size int) []T {
 	first := min(number*size, len(all))
@@ -212,7 +231,7 @@ func leaf[T any](all []T, number, size int) []T {
 // sized is how many entries a page has.
 func (d *Dodo) sized(asked int) int {
 	if d.Page > 0 {
-		return min(d.Page, asked)
+		return min(max(d.Page, surelyLast), asked)
 	}
 	return asked
 }

@@ -146,7 +146,7 @@ func (d *Dodo) Find(_ context.Context, orderID string, want billing.Want) billin
 		return billing.Outcome{Result: billing.Unclear}
 	}
 	if want.Payment != "" {
-		p, s := d.get(want.Payment, orderID)
+		p, s := d.get(want.Payment)
 		switch {
 		case !s.fine():
 			return billing.Outcome{Result: billing.Unclear, Code: s.code}
@@ -163,7 +163,7 @@ func (d *Dodo) Find(_ context.Context, orderID string, want billing.Want) billin
 	}
 	var found []sight
 	for _, key := range keys {
-		p, s := d.get(key, orderID)
+		p, s := d.get(key)
 		if !s.fine() {
 			return billing.Outcome{Result: billing.Unclear, Code: s.code}
 		}
@@ -182,10 +182,8 @@ func (d *Dodo) candidates(orderID string, want billing.Want) (keys []string, who
 	}
 	for number := range mostPages {
 		var items []*Payment
-		s = d.look("payments", orderID, func() said {
-			if m := d.mandates[want.Card.BillingKey]; m != nil {
-				items = leaf(d.made(m.payments, since, time.Time{}), number, d.sized(listSize))
-			}
+		s = d.look("payments", want.Card.BillingKey, func() said {
+			items = d.listed(want.Card.BillingKey, since, time.Time{}, number, listSize)
 			return dodoFine
 		})
 		if !s.fine() {
@@ -241,7 +239,7 @@ func settle(found []sight, whole bool) billing.Outcome {
 
 // OrderOf is the order that a payment carries.
 func (d *Dodo) OrderOf(_ context.Context, payment string) (string, error) {
-	p, s := d.get(payment, payment)
+	p, s := d.get(payment)
 	switch {
 	case s.status == 404:
 		return "", nil

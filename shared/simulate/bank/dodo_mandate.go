@@ -17,18 +17,24 @@ func (d *Dodo) Invite(_ context.Context, i billing.Invitation) (billing.Invited,
 	}
 	var made billing.Invited
 	s := d.write("invite", i.Subscription, func() said {
-		m := &mandate{id: d.id("sub_"), subscription: i.Subscription, order: i.OrderID, invitation: i, state: billing.MandatePending}
-		made = billing.Invited{Mandate: m.id, Link: d.id("https://dodo.invalid/secret-page-")}
-		d.mandates[m.id], d.newest[m.subscription], d.pages[made.Link] = m, m, &page{mandate: m}
-		if i.OrderID != "" {
-			d.pay(m, i.OrderID, i.Price.Units, i.Price.Currency) // it waits for the customer
-		}
+		made = d.make(i)
 		return dodoFine
 	})
 	if !s.fine() {
 		return billing.Invited{}, dodoUnavailable()
 	}
 	return made, nil
+}
+
+// make makes a mandate with its page, and its first payment, which waits for the customer.
+func (d *Dodo) make(i billing.Invitation) billing.Invited {
+	m := &mandate{id: d.id("sub_"), subscription: i.Subscription, order: i.OrderID, invitation: i, state: billing.MandatePending}
+	made := billing.Invited{Mandate: m.id, Link: d.id("https://dodo.invalid/secret-page-")}
+	d.mandates[m.id], d.newest[m.subscription], d.pages[made.Link] = m, m, &page{mandate: m}
+	if i.OrderID != "" {
+		d.pay(m, i.OrderID, i.Price.Units, i.Price.Currency)
+	}
+	return made
 }
 
 // unfit names a field of an invitation that the adapter does not send.
@@ -100,17 +106,9 @@ func (d *Dodo) Mend(_ context.Context, id, returnURL string) (string, error) {
 		return "", unknownMandate()
 	}
 	link := ""
-	s := d.write("mend", id, func() said {
-		m := d.mandates[id]
-		switch {
-		case m == nil:
-			return dodoMissing
-		case m.state != billing.MandateActive && m.state != billing.MandateOnHold:
-			return said{status: 400, code: "SUBSCRIPTION_INACTIVE"}
-		}
-		link = d.id("https://dodo.invalid/secret-mend-")
-		d.pages[link] = &page{mandate: m, mends: true}
-		return dodoFine
+	s := d.write("mend", id, func() (s said) {
+		link, s = d.mend(id)
+		return s
 	})
 	switch {
 	case s.fine():
@@ -123,23 +121,39 @@ func (d *Dodo) Mend(_ context.Context, id, returnURL string) (string, error) {
 	return "", dodoUnavailable()
 }
 
+// mend makes such a page.
+func (d *Dodo) mend(id string) (string, said) {
+	m := d.mandates[id]
+	switch {
+	case m == nil:
+		return "", dodoMissing
+	case m.state != billing.MandateActive && m.state != billing.MandateOnHold:
+		return "", said{status: 400, code: "SUBSCRIPTION_INACTIVE"}
+	}
+	link := d.id("https://dodo.invalid/secret-mend-")
+	d.pages[link] = &page{mandate: m, mends: true}
+	return link, dodoFine
+}
+
 // Revoke ends a mandate.
 func (d *Dodo) Revoke(_ context.Context, id string) error {
 	if !isID(id) {
 		return dodoUnavailable()
 	}
-	s := d.write("revoke", id, func() said {
-		m := d.mandates[id]
-		if m == nil {
-			return dodoMissing
-		}
-		d.end(m)
-		return dodoFine
-	})
+	s := d.write("revoke", id, func() said { return d.revoke(id) })
 	if !s.fine() && s.status != 404 {
 		return dodoUnavailable()
 	}
 	return nil
+}
+
+func (d *Dodo) revoke(id string) said {
+	m := d.mandates[id]
+	if m == nil {
+		return dodoMissing
+	}
+	d.end(m)
+	return dodoFine
 }
 
 func (d *Dodo) end(m *mandate) {
@@ -196,7 +210,7 @@ func (d *Dodo) renew(m *mandate, c *Card) bool {
 	if r := c.ask(d.world.Now()); m.state != billing.MandateActive && m.state != billing.MandateOnHold || r != Approved && r != Ambiguous {
 		return false
 	}
-	p := d.pay(m, m.order, 0, m.invitation.Price.Currency)
+	p := d.pay(m, m.order, 0, "USD")
 	p.method, p.state, p.Card = true, succeeded, c
 	m.card, m.method = c, d.id("pm_")
 	if d.told("payment.succeeded", p); m.state == billing.MandateOnHold {

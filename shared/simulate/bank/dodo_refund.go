@@ -21,7 +21,7 @@ func (d *Dodo) Refund(_ context.Context, r billing.Refunding) billing.Refunded {
 	if !dodoRefundable(r) || strings.TrimSpace(r.Reason) == "" || !utf8.ValidString(r.Reason) || utf8.RuneCountInString(r.Reason) > 200 || r.Left < r.Amount.Units {
 		return billing.Refunded{Result: billing.NotMade, Misconfigured: true}
 	}
-	p, s := d.get(r.Payment, r.OrderID)
+	p, s := d.get(r.Payment)
 	switch {
 	case !s.fine():
 		return unprepared(s)
@@ -44,13 +44,13 @@ func (d *Dodo) Refund(_ context.Context, r billing.Refunding) billing.Refunded {
 	if r.Amount.Units < p.Amount && !r.Whole {
 		amount = r.Amount.Units
 		// A payment does not say what it was for, and its mandate does.
-		if s := d.look("mandate", r.OrderID, func() said { return dodoFine }); !s.fine() {
+		if s := d.look("mandate", p.Holder, func() said { return dodoFine }); !s.fine() {
 			return unprepared(s)
 		}
 	}
 	var made *Refund
 	state := billing.Refunded{}
-	s = d.write("refund", r.OrderID, func() said {
+	s = d.write("refund", d.orderOf(r.Payment), func() said {
 		var s said
 		if made, s = d.giveBack(r.Payment, r.Key, amount); s.fine() {
 			state = made.stands()
@@ -125,7 +125,7 @@ func (d *Dodo) FindRefund(_ context.Context, r billing.Refunding) billing.Refund
 	if !dodoRefundable(r) {
 		return billing.Refunded{Result: billing.Unclear}
 	}
-	p, s := d.get(r.Payment, r.OrderID)
+	p, s := d.get(r.Payment)
 	if s.fine() && (p.Order != r.OrderID || p.Currency != r.Amount.Currency) {
 		return billing.Refunded{Result: billing.Unclear}
 	}
@@ -151,7 +151,7 @@ func (d *Dodo) match(p sight, r billing.Refunding) (billing.Refunded, said) {
 		states = append(states, each.stands()) // as the payment showed it
 	}
 	for n, each := range p.refunds {
-		if s := d.look("refund", r.OrderID, func() said { return dodoFine }); !s.fine() {
+		if s := d.look("refund", each.ID, func() said { return dodoFine }); !s.fine() {
 			return billing.Refunded{}, s
 		}
 		if each.Key == r.Key && (best.Result == billing.Absent || best.Result == billing.Refused) {
@@ -214,8 +214,8 @@ func (d *Dodo) Statement(_ context.Context, from, to time.Time, after string) (e
 		if items, err = d.returned(from, to, number, &entries); err != nil {
 			return nil, "", err
 		}
-	} else if s := d.look("statement", after, func() said {
-		listed := leaf(d.made(d.payments, from, to), number, size)
+	} else if s := d.look("statement", paymentsPart, func() said {
+		listed := d.listed("", from, to, number, listSize)
 		items = len(listed)
 		for _, p := range listed {
 			if p.state == succeeded && p.Amount > 0 && p.Made.Before(to) {
@@ -240,10 +240,7 @@ func (d *Dodo) returned(from, to time.Time, number int, entries *[]billing.Entry
 	var listed []*Refund
 	var done []bool
 	s := d.look("statement", refundsPart, func() said {
-		last := d.world.Now().Add(-d.lag())
-		first := sort.Search(len(d.refunds), func(i int) bool { return !d.refunds[i].At.Before(from) })
-		end := sort.Search(len(d.refunds), func(i int) bool { return d.refunds[i].At.After(to) || d.refunds[i].At.After(last) })
-		listed = leaf(d.refunds[first:max(first, end)], number, refundPage)
+		listed = d.repaid(from, to, number)
 		for _, r := range listed {
 			done = append(done, r.Done())
 		}
@@ -256,7 +253,7 @@ func (d *Dodo) returned(from, to time.Time, number int, entries *[]billing.Entry
 		if !done[n] || !r.At.Before(to) {
 			continue
 		}
-		if _, s := d.get(r.Payment.Key, r.Payment.Order); !s.fine() {
+		if _, s := d.get(r.Payment.Key); !s.fine() {
 			return 0, dodoUnavailable()
 		}
 		*entries = append(*entries, billing.Entry{
@@ -264,4 +261,12 @@ func (d *Dodo) returned(from, to time.Time, number int, entries *[]billing.Entry
 		})
 	}
 	return len(listed), nil
+}
+
+// repaid is a page of refunds.
+func (d *Dodo) repaid(from, to time.Time, number int) []*Refund {
+	last := d.world.Now().Add(-d.lag())
+	first := sort.Search(len(d.refunds), func(i int) bool { return !d.refunds[i].At.Before(from) })
+	end := sort.Search(len(d.refunds), func(i int) bool { return d.refunds[i].At.After(to) || d.refunds[i].At.After(last) })
+	return leaf(d.refunds[first:max(first, end)], number, refundPage)
 }

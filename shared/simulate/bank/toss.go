@@ -32,7 +32,7 @@ type Toss struct {
 	sent     map[request]*sent
 	byOrder  map[string]*Payment
 	byKey    map[string]*Payment
-	declines map[string]Reason // by order
+	declines map[string]decline // by order
 	rows     []row
 }
 
@@ -61,6 +61,7 @@ type answer struct {
 	returned    int64  // of it, then
 	transaction string // its last one, then
 	key         *billingKey
+	declined    int64 // what was, of a payment that is none
 }
 
 type billingKey struct {
@@ -77,9 +78,16 @@ type form struct {
 	refused     string
 }
 
+// decline is how an order ended that was declined.
+type decline struct {
+	word
+	amount int64
+}
+
 // row is a line of Toss's statement.
 type row struct {
 	at              time.Time
+	n               int // in its transaction's key
 	payment         *Payment
 	taken, returned int64
 }
@@ -107,7 +115,7 @@ func NewToss(w *simulate.World, h Habits) *Toss {
 	}
 	return &Toss{
 		desk: desk{Habits: h, world: w, name: toss.Name}, composer: g, keys: map[string]*billingKey{}, forms: map[string]*form{},
-		sent: map[request]*sent{}, byOrder: map[string]*Payment{}, byKey: map[string]*Payment{}, declines: map[string]Reason{},
+		sent: map[request]*sent{}, byOrder: map[string]*Payment{}, byKey: map[string]*Payment{}, declines: map[string]decline{},
 	}
 }
 
@@ -237,23 +245,14 @@ func (t *Toss) Find(_ context.Context, orderID string, want billing.Want) billin
 	if !isOrder(orderID) {
 		return billing.Outcome{Result: billing.Unclear}
 	}
-	a := t.look("find", orderID, func() answer {
-		if p := t.byOrder[orderID]; p != nil {
-			return shown(p)
-		}
-		if r, ok := t.declines[orderID]; ok && t.ShowsDeclines {
-			w := tossWords[r]
-			return answer{status: 200, code: w.code, means: billing.Refused, class: w.class}
-		}
-		return answer{status: 404, code: "NOT_FOUND_PAYMENT"}
-	})
+	a := t.look("find", orderID, func() answer { return t.order(orderID) })
 	switch {
 	case a.status == 404:
 		return billing.Outcome{Result: billing.Absent, Code: a.code}
 	case a.status != 200:
 		return billing.Outcome{Result: billing.Unclear, Code: a.code}
 	case a.payment == nil:
-		if want.Amount.Currency != won { // what was declined was of the amount that was sent
+		if want.Amount != money.Of(a.declined, won) {
 			return billing.Outcome{Result: billing.Unclear}
 		}
 		return billing.Outcome{Result: billing.Refused, Code: a.code, Class: a.class}
@@ -261,6 +260,17 @@ func (t *Toss) Find(_ context.Context, orderID string, want billing.Want) billin
 		return billing.Outcome{Result: billing.Unclear}
 	}
 	return billing.Outcome{Result: billing.Taken, Payment: a.paid()}
+}
+
+// order is what Toss knows of one.
+func (t *Toss) order(id string) answer {
+	if p := t.byOrder[id]; p != nil {
+		return shown(p)
+	}
+	if d, ok := t.declines[id]; ok && t.ShowsDeclines {
+		return answer{status: 200, code: d.code, means: billing.Refused, class: d.class, declined: d.amount}
+	}
+	return answer{status: 404, code: "NOT_FOUND_PAYMENT"}
 }
 
 // shown is a payment as it is now.

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"time"
 
 	"grantline/shared/billing"
 	"grantline/shared/fault"
+	"grantline/shared/simulate"
 )
 
 // charge is the body of a charge, as Compose writes it.
@@ -81,17 +83,17 @@ func (t *Toss) charge(billingKey string, c charge) answer {
 	w := tossWords[reason]
 	switch {
 	case w.means == billing.Refused:
-		t.declines[c.OrderID] = reason
+		t.declines[c.OrderID] = decline{w, c.Amount}
 		return t.refuse(c.OrderID, w)
 	case reason == Garbled:
 		return answer{status: w.status, code: w.code, means: w.means}
 	}
 	p := &Payment{
 		Key: t.id("toss_pay_"), Order: c.OrderID, Holder: billingKey, Card: k.plastic, Amount: c.Amount, Asked: c.Amount, Currency: won,
-		TaxFree: c.TaxFreeAmount, Made: now, transaction: t.id("toss_txn_"),
+		TaxFree: c.TaxFreeAmount, Made: now, transaction: t.id(transactionPrefix),
 	}
 	t.byOrder[p.Order], t.byKey[p.Key] = p, p
-	t.rows = append(t.rows, row{at: now, payment: p, taken: p.Amount})
+	t.rows = append(t.rows, row{at: now, n: t.count, payment: p, taken: p.Amount})
 	t.take(p)
 	if t.TellsCharges {
 		t.tell(p)
@@ -166,16 +168,48 @@ func (t *Toss) Forget(_ context.Context, card billing.Card) error {
 	if strings.Trim(card.BillingKey, ".") == "" || len(card.BillingKey) > 200 || !printable(card.BillingKey) {
 		return tossUnavailable()
 	}
-	remove := func() {
-		if k := t.keys[card.BillingKey]; k != nil {
-			k.removed = true
-		}
-	}
-	if !t.act("forget", card.CustomerKey, remove) {
+	if !t.forget(card.BillingKey).fine() {
 		return tossUnavailable()
 	}
 	return nil
 }
+
+// forget is the request by which a billing key is deleted: it may come twice.
+func (t *Toss) forget(billingKey string) answer {
+	k, about := t.keys[billingKey], ""
+	if k != nil {
+		about = k.CustomerKey
+	}
+	remove := func() answer {
+		switch {
+		case k == nil:
+			return answer{status: 404, code: "NOT_FOUND_BILLING", means: billing.Refused}
+		case k.removed:
+			return answer{status: 400, code: "ALREADY_REMOVED_BILLING_KEY", means: billing.Refused}
+		}
+		k.removed = true
+		return answer{status: 200}
+	}
+	a := answer{}
+	switch fate := t.cross("forget", about, true); {
+	case fate == simulate.Lost:
+	case fate == simulate.Busy:
+		a = busy
+	case t.refusing == unauthorized:
+		a = answer{status: 401, code: unauthorized}
+	case fate == simulate.Late:
+		t.world.After(t.within(t.Late, 5*time.Minute), func() { _ = remove() })
+	default:
+		if a = remove(); fate == simulate.Unheard {
+			a = answer{}
+		}
+	}
+	t.world.Crossed()
+	return a
+}
+
+// fine says that what was asked for is done, or was.
+func (a answer) fine() bool { return a.status == 200 || a.means == billing.Refused }
 
 // isCustomer says whether Toss takes s for a customerKey.
 func isCustomer(s string) bool {

@@ -10,31 +10,14 @@ import (
 	"unicode/utf8"
 
 	"grantline/shared/billing"
-	"grantline/shared/simulate"
 )
-
-// act is a request without a key that may be repeated at will. It says whether it was heard to
-// be done.
-func (t *Toss) act(verb, about string, do func()) bool {
-	fate, done := t.cross(verb, about, true), false
-	switch {
-	case fate == simulate.Lost, fate == simulate.Busy, t.refusing == unauthorized:
-	case fate == simulate.Late:
-		t.world.After(t.within(t.Late, 5*time.Minute), do)
-	default:
-		do()
-		done = fate != simulate.Unheard
-	}
-	t.world.Crossed()
-	return done
-}
 
 // Refund gives money of a payment back, once for each key, if as much is left as r says.
 func (t *Toss) Refund(_ context.Context, r billing.Refunding) billing.Refunded {
 	if !t.refundable(r) || r.Key == "" || len(r.Key) > 300 || !printable(r.Key) || !reasonable(r.Reason) {
 		return billing.Refunded{Result: billing.NotMade, Misconfigured: true}
 	}
-	a := t.write("refund", r.OrderID, request{r.Payment, r.Key}, func() answer { return t.cancel(r.Payment, r.Key, r.Amount.Units, r.Left) })
+	a := t.write("refund", t.orderOf(r.Payment), request{r.Payment, r.Key}, func() answer { return t.cancel(r.Payment, r.Key, r.Amount.Units, r.Left) })
 	switch {
 	case a.status == 0:
 		return billing.Refunded{Result: billing.Unclear}
@@ -51,6 +34,14 @@ func (t *Toss) Refund(_ context.Context, r billing.Refunding) billing.Refunded {
 		return billing.Refunded{Result: billing.Refused, Code: a.code}
 	}
 	return billing.Refunded{Result: billing.Unclear, Code: a.code}
+}
+
+// orderOf is whose a payment is.
+func (t *Toss) orderOf(payment string) string {
+	if p := t.byKey[payment]; p != nil {
+		return p.Order
+	}
+	return payment
 }
 
 // cancel is what Toss does about a refund. A lock of less than 0 is none.
@@ -75,9 +66,9 @@ func (t *Toss) cancel(payment, key string, amount, lock int64) answer {
 	case lock >= 0 && t.chance(t.RefundRefused):
 		return refuse(400, "REFUND_REJECTED")
 	}
-	r := &Refund{ID: t.id("toss_txn_"), Key: key, Amount: amount, At: t.world.Now(), Payment: p, left: left - amount}
+	r := &Refund{ID: t.id(transactionPrefix), Key: key, Amount: amount, At: t.world.Now(), Payment: p, left: left - amount}
 	p.Refunds, p.transaction = append(p.Refunds, r), r.ID
-	t.rows = append(t.rows, row{at: r.At, payment: p, returned: amount})
+	t.rows = append(t.rows, row{at: r.At, n: t.count, payment: p, returned: amount})
 	t.back(r)
 	t.tell(p)
 	return shown(p)
@@ -89,7 +80,7 @@ func (t *Toss) FindRefund(_ context.Context, r billing.Refunding) billing.Refund
 		return billing.Refunded{Result: billing.Unclear}
 	}
 	var found billing.Refunded
-	a := t.look("find refund", r.OrderID, func() answer {
+	a := t.look("find refund", t.orderOf(r.Payment), func() answer {
 		p := t.byKey[r.Payment]
 		if p == nil {
 			return answer{status: 404, code: "NOT_FOUND_PAYMENT"}
@@ -161,35 +152,45 @@ func (t *Toss) Statement(_ context.Context, from, to time.Time, after string) (e
 	if !from.Before(to) {
 		return nil, "", nil
 	}
-	a := t.look("statement", after, func() answer {
-		size := t.Page
-		if size == 0 {
-			size = tossRows
-		}
-		first := sort.Search(len(t.rows), func(i int) bool { return !t.rows[i].at.Before(from.Truncate(time.Second)) })
-		if after != "" {
-			n, bad := strconv.Atoi(after)
-			if bad != nil {
-				return answer{status: 400, code: "INVALID_REQUEST"}
-			}
-			first = max(first, n)
-		}
-		last, end := t.world.Now().Add(-t.lag()), to.Add(time.Second-1).Truncate(time.Second)
-		n := first
-		for ; n < len(t.rows) && n < first+size && !t.rows[n].at.After(end) && !t.rows[n].at.After(last); n++ {
-			if r := t.rows[n]; !r.at.Truncate(time.Second).Before(from) && r.at.Truncate(time.Second).Before(to) {
-				entries = append(entries, billing.Entry{
-					OrderID: r.payment.Order, Payment: r.payment.Key, At: r.at.Truncate(time.Second), Currency: won, Taken: r.taken, Returned: r.returned,
-				})
-			}
-		}
-		if n == first+size {
-			next = strconv.Itoa(n)
-		}
+	var rows []row
+	full := false
+	a := t.look("statement", "", func() answer {
+		end := to.Add(time.Second - 1).Truncate(time.Second)
+		rows, full = t.listed(from.Truncate(time.Second), end, after)
 		return answer{status: 200}
 	})
 	if a.status != 200 {
 		return nil, "", tossUnavailable()
 	}
+	for _, r := range rows {
+		if at := r.at.Truncate(time.Second); !at.Before(from) && at.Before(to) {
+			entries = append(entries, billing.Entry{
+				OrderID: r.payment.Order, Payment: r.payment.Key, At: at, Currency: won, Taken: r.taken, Returned: r.returned,
+			})
+		}
+	}
+	if full {
+		next = rows[len(rows)-1].key()
+	}
 	return entries, next, nil
 }
+
+// listed is a page of what moved from an instant to another, after a transaction, and whether
+// it is full.
+func (t *Toss) listed(from, end time.Time, after string) (rows []row, full bool) {
+	size := t.Page
+	if size == 0 {
+		size = tossRows
+	}
+	n, _ := strconv.Atoi(strings.TrimPrefix(after, transactionPrefix))
+	last := t.world.Now().Add(-t.lag())
+	first := sort.Search(len(t.rows), func(i int) bool { return !t.rows[i].at.Before(from) && t.rows[i].n > n })
+	beyond := sort.Search(len(t.rows), func(i int) bool { return t.rows[i].at.Truncate(time.Second).After(end) || t.rows[i].at.After(last) })
+	rows = t.rows[first:max(first, min(first+size, beyond))]
+	return rows, len(rows) == size
+}
+
+// transactionPrefix begins the keys of transactions.
+const transactionPrefix = "toss_txn_"
+
+func (r row) key() string { return transactionPrefix + strconv.Itoa(r.n) }
