@@ -170,6 +170,11 @@ func (b *Biller) consequences(ctx context.Context, scope table.Scope, next chang
 	if len(next.events) == 0 {
 		return writes, nil
 	}
+	if next.agreement != nil {
+		if err := b.settleFirst(ctx, scope, next.Charge); err != nil {
+			return nil, err
+		}
+	}
 	c, err := customer.Read(ctx, b.Tables, scope, next.Customer)
 	if err != nil {
 		return nil, err
@@ -192,6 +197,18 @@ func (b *Biller) consequences(ctx context.Context, scope table.Scope, next chang
 	}
 	of, err := c.Writes(b.Clock.Now())
 	return append(writes, of...), err
+}
+
+// settleFirst has a subscription know that an order of its was paid, before it hears that the
+// money went back: whoever wrote the payment down may have died, and its word, coming later,
+// would give the access again.
+func (b *Biller) settleFirst(ctx context.Context, scope table.Scope, c Charge) error {
+	s, err := b.get(ctx, scope, c.Subscription)
+	// A sign-up that is still on its page is being given up, and never begins.
+	if err != nil || c.OnDemand || s.Period != c.Period || s.Attempt != c.Attempt || s.onThePage() {
+		return err
+	}
+	return b.settle(ctx, scope, c, read{}, nil)
 }
 
 // sourceOrder is the order that gave what a subscription gives.

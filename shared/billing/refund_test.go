@@ -11,6 +11,8 @@ import (
 	"grantline/shared/billing"
 	"grantline/shared/event"
 	"grantline/shared/fault"
+	"grantline/shared/memory"
+	"grantline/shared/table"
 )
 
 var paidOrder = billing.OrderID(scope, "sub-1", 0, 1)
@@ -54,6 +56,38 @@ func TestAWholeRefundOfTheRunningPeriodTakesItsAccessAndTheAgreementStands(t *te
 	w.until(due.Add(time.Hour))
 	w.wantAccess(true)
 	w.wantHas(event.ChargeRefunded, 1)
+	w.finished()
+	w.sound("sub-1")
+}
+
+// Whoever wrote down that a renewal was paid may die before the subscription hears of it. Money
+// that goes back meanwhile must not leave the access that the late word would give.
+func TestARefundBeforeThePaymentWasHeardOfTakesItsAccessAllTheSame(t *testing.T) {
+	t.Parallel()
+	w := refunding(t, "monthly")
+	renewal := billing.OrderID(scope, "sub-1", 1, 1)
+	w.until(due.Add(-time.Second))
+	w.clock.set(due)
+	dead := false
+	w.tables.Fail = func(op memory.Op) (bool, error) {
+		if dead = dead || op.Method == "Commit" && op.Touches(table.Customers); dead {
+			return false, broken()
+		}
+		return false, nil
+	}
+	err := w.work("sub-1")
+	w.tables.Fail = nil
+	if err == nil || w.found(renewal).State != billing.Paid || w.subscription("sub-1").Period != 1 {
+		t.Fatalf("got %v, order %s: want it paid, and its subscription without a word of that", err, w.found(renewal).State)
+	}
+	if _, r, err := w.refund(renewal, "r-1", 0); err != nil || r.State != billing.RefundDone {
+		t.Fatalf("got %s, %v, want the money given back", r.State, err)
+	}
+	w.wantAccess(false)
+	w.until(due.Add(time.Hour))
+	w.wantAccess(false)
+	w.wantReturned(4900)
+	w.wantHas(event.SubscriptionRenewed, 1)
 	w.finished()
 	w.sound("sub-1")
 }
