@@ -140,6 +140,10 @@ func (q *Quarter) orderWritten(item table.Item) {
 	if is.State == billing.Paid && before != billing.Paid {
 		q.recorded(was)
 	}
+	// Some act at the very moment at which they are charged.
+	if p := q.holders[is.Subscription]; is.State == billing.Sending && before != billing.Sending && p != nil && p.sub == is.Subscription && q.chance(4) {
+		p.hurried()
+	}
 	if is.Refunded > is.Amount {
 		q.fail("no more is given back than was taken", "order %s says %d of %d", is.ID, is.Refunded, is.Amount)
 	}

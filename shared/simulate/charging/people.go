@@ -56,6 +56,7 @@ func (p *person) signUp() {
 	}
 	ask.Plan = p.plan
 	sub := p.sub
+	q.holders[sub] = p
 	p.tell("signs up for " + p.plan)
 	var made billing.Created
 	q.d.Ask("api", func(ctx context.Context, r *deployment.Release) error {
@@ -117,7 +118,12 @@ func (p *person) hurried() {
 	if q.calm || q.w.Now().After(q.end) {
 		return
 	}
-	q.w.After(q.within(500*time.Millisecond), p.act)
+	sub := p.sub
+	q.w.After(q.within(500*time.Millisecond), func() {
+		if p.sub == sub {
+			p.act()
+		}
+	})
 }
 
 func (p *person) tell(what string) { p.q.w.Tell(p.id, what, p.sub) }

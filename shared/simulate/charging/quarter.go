@@ -37,6 +37,7 @@ type Quarter struct {
 	prefix  string
 	end     time.Time
 	people  []*person
+	holders map[string]*person // by subscription
 
 	orders        map[string]*order
 	listed        []*order // in the order in which they were first seen
@@ -77,7 +78,7 @@ const plans = `{"products": [], "plans": [
 func New(d *deployment.Deployment, toss *bank.Toss, dodo *bank.Dodo, o Options) *Quarter {
 	q := &Quarter{
 		w: d.World, d: d, toss: toss, dodo: dodo, options: o, prefix: table.Default.Key("x")[:len(table.Default.Key("x"))-1],
-		end: d.World.Now().Add(o.Span), orders: map[string]*order{}, paymentOf: map[string]*payment{}, paid: map[string]*bank.Payment{},
+		end: d.World.Now().Add(o.Span), holders: map[string]*person{}, orders: map[string]*order{}, paymentOf: map[string]*payment{}, paid: map[string]*bank.Payment{},
 		subscriptions: map[string]*subscription{}, reminded: map[reminder]time.Time{},
 	}
 	q.watch()

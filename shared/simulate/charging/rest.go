@@ -2,6 +2,7 @@ package charging
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"grantline/shared/billing"
@@ -114,10 +115,17 @@ func (q *Quarter) subscriptionAtRest(s *subscription) {
 		until := cal.due(s.Period - s.Base)
 		want = paid && (now.Before(until) || !s.Ending) // one that renews is open while its renewal is under way
 	case billing.StatePastDue:
-		want = paid && s.Terms.Grace && !s.Waits
+		want = paid && !s.Waits && (s.Terms.Grace || !s.blamed())
 	case billing.StatePending, billing.StateUnpaid, billing.StateCancelled:
 	}
 	if open != want {
 		q.fail("entitlement follows the books", "subscription %s is %s: open %t, and its period %d is paid %t", s.ID, s.State, open, last, paid)
 	}
+}
+
+// blamed says that the running period was declined for something that is the card's or the
+// customer's, and not for an outage.
+func (s *subscription) blamed() bool {
+	n := s.periods[s.Period]
+	return n != nil && slices.ContainsFunc(n.declines, func(d decline) bool { return d.class != billing.Passing })
 }

@@ -65,7 +65,7 @@ type Settings struct {
 
 // Defaults are those of template.yaml, with few shards.
 func Defaults() Settings {
-	return Settings{Shards: 2, Lease: 2 * time.Minute, TossPace: 300, DodoPace: 90, TestsADay: 100}
+	return Settings{Shards: 1, Lease: 2 * time.Minute, TossPace: 300, DodoPace: 90, TestsADay: 100}
 }
 
 // Release is the functions' wiring at one version.

@@ -117,7 +117,7 @@ func releases(w *simulate.World, c Config) []deployment.Settings {
 	second := first
 	second.Since = Start.Add(c.Span/4 + time.Duration(w.Dice.Int64N(int64(c.Span/8))))
 	second.Rolls = time.Duration(w.Dice.Int64N(int64(6 * time.Hour)))
-	second.Shards, second.Lease, second.TossPace, second.DodoPace = 4, 100*time.Second, 200, 60
+	second.Shards, second.Lease, second.TossPace, second.DodoPace = 2, 100*time.Second, 200, 60
 	return []deployment.Settings{first, second}
 }
 

@@ -88,8 +88,9 @@ func run(first, last uint64, workers int, c town.Config, all bool) int {
 					return
 				}
 				r := town.Run(seed, c)
-				if sum.add(r) && !all {
-					stop.Store(true)
+				if sum.add(r) {
+					fmt.Fprintf(os.Stderr, "\nseed %d: %v\n", r.Seed, r.Broken)
+					stop.Store(!all)
 				}
 			}
 		})
