@@ -2,18 +2,12 @@ package exhaust
 
 import (
 	"context"
-	"encoding/binary"
-	"encoding/json"
-	"errors"
-	"log/slog"
 	"strings"
 	"sync"
 	"time"
 
 	"grantline/shared/billing"
 	"grantline/shared/catalog"
-	"grantline/shared/customer"
-	"grantline/shared/fault"
 	"grantline/shared/notice"
 	"grantline/shared/reminder"
 	"grantline/shared/table"
@@ -41,17 +35,6 @@ type order struct {
 	afterEnd, afterChange bool // it was claimed last once the subscription was ending, or had another card
 }
 
-// again is what is done once more if it was not done, or nobody heard of it.
-type again struct {
-	Racer
-	after  time.Duration
-	do     func(context.Context) error
-	always bool // whatever it failed with
-}
-
-// scope is where all races are.
-var scope = table.Default
-
 const (
 	subscriptionID = "sub-1"
 	person         = "person-1"
@@ -72,53 +55,6 @@ var plans = sync.OnceValue(func() *catalog.Catalog {
 	}
 	return c
 })
-
-// silent is a log that nobody reads.
-var silent = slog.New(slog.DiscardHandler)
-
-func directory(tables table.Tables) customer.Directory {
-	return customer.Directory{Tables: tables, Identity: customer.Identity{
-		Key: func(context.Context, bool) (string, error) { return strings.Repeat("k", 32), nil },
-	}}
-}
-
-// sealer makes each seal another one, by whose turn it is and how many it has made: the same
-// whatever order the turns come in. What it hides is no secret.
-type sealer struct{ path *Path }
-
-const sealedBy = 16
-
-func (s sealer) Seal(_ context.Context, plain, bound []byte) ([]byte, error) {
-	var nonce uint64
-	if r := s.path.acting(); r != nil {
-		r.seals++
-		nonce = r.seals
-		for n, o := range s.path.racers {
-			if o == r {
-				nonce |= uint64(n+1) << 32
-			}
-		}
-	} else {
-		s.path.seals++
-		nonce = s.path.seals
-	}
-	out := binary.BigEndian.AppendUint64(make([]byte, 0, sealedBy+len(plain)), nonce)
-	out = binary.BigEndian.AppendUint64(out, sumOf(bound))
-	return append(out, plain...), nil
-}
-
-func (s sealer) Open(_ context.Context, sealed, bound []byte) ([]byte, error) {
-	if len(sealed) < sealedBy || binary.BigEndian.Uint64(sealed[8:]) != sumOf(bound) {
-		return nil, errors.New("exhaust: this was not sealed for that")
-	}
-	return sealed[sealedBy:], nil
-}
-
-func sumOf(b []byte) uint64 {
-	var p Print
-	p.bytes(b)
-	return p.sum
-}
 
 func newContract(p *Path, isKeyed bool) *contract {
 	c := &contract{Path: p, till: &till{path: p, answers: 1}, keyed: isKeyed, plan: "keyless"}
@@ -163,16 +99,6 @@ var (
 	takenKeyless = sync.OnceValue(func() begins { return triedAt(false, true) })
 )
 
-func must(err error) {
-	if err != nil {
-		panic("exhaust: bug: a scene could not be set: " + err.Error())
-	}
-}
-
-func quiet() *Path {
-	return newPath(&Set{Stage: func(*Path) {}}, &tree{seen: map[uint64]uint64{}})
-}
-
 func signedUp(isKeyed bool) *contract {
 	c := newContract(quiet(), isKeyed)
 	ctx := context.Background()
@@ -187,7 +113,7 @@ func signedUp(isKeyed bool) *contract {
 	}
 	_, err := c.biller.Subscribe(ctx, scope, ask)
 	must(err)
-	c.pump(c.World.Now().Add(2*time.Hour), nil)
+	c.pump(table.Subscriptions, c.wake, c.World.Now().Add(2*time.Hour), nil)
 	s, err := c.biller.Get(ctx, scope, subscriptionID)
 	must(err)
 	if s.State != billing.StateActive || s.Period != 1 {
@@ -217,9 +143,6 @@ func triedAt(isKeyed, taken bool) begins {
 	c.until(s.WakeAt)
 	return c.begins()
 }
-
-// until lets time pass.
-func (p *Path) until(at time.Time) { _ = p.World.Run(at) }
 
 func (c *contract) begins() begins {
 	return begins{c.World.Now(), c.Tables.All(), c.payments}
@@ -280,68 +203,6 @@ func (c *contract) ask(name string, work func(context.Context) error) Racer {
 	return r
 }
 
-// mostTries is how often a message comes, and a request is repeated.
-const mostTries = 8
-
-type pending struct {
-	again
-	at    time.Time
-	tries int
-}
-
-// pump has what waits done when it is time, until an instant.
-func (c *contract) pump(until time.Time, waiting []pending) {
-	ctx := context.Background()
-	for range 500 {
-		key, sort := c.Tables.Due()
-		next := until
-		if sort != "" {
-			at, err := time.Parse(time.RFC3339, sort[:len("2006-01-02T15:04:05Z")])
-			must(err)
-			if at.Before(next) {
-				next = at
-			}
-		}
-		which := -1
-		for n, w := range waiting {
-			if w.at.Before(next) || which < 0 && w.at.Equal(next) {
-				next, which = w.at, n
-			}
-		}
-		if !next.Before(until) {
-			c.until(until)
-			return
-		}
-		if c.until(next); c.World.Violated() != nil {
-			return
-		}
-		if which >= 0 {
-			w := waiting[which]
-			waiting = append(waiting[:which:which], waiting[which+1:]...)
-			err := w.do(ctx)
-			c.Path.Tell("%s  %s comes again: %v", c.World.Now().Format(time.TimeOnly), w.name, err)
-			if err != nil && (w.always || errors.Is(err, fault.Unavailable)) {
-				if w.tries++; w.tries == mostTries {
-					c.Fail("nothing is stuck", "%s failed %d times, at last with %v", w.name, w.tries, err)
-					return
-				}
-				w.at = c.World.Now().Add(max(w.after, time.Minute))
-				waiting = append(waiting, w)
-			}
-			continue
-		}
-		_, id, _ := strings.Cut(sort, "#")
-		err := c.wake(ctx, id)
-		c.Path.Tell("%s  %s is woken: %v", c.World.Now().Format(time.DateTime), id, err)
-		if _, is := c.Tables.Due(); err != nil && is == sort {
-			w := again{Racer{&racer{name: "a message about " + id}}, 6 * time.Minute, func(ctx context.Context) error { return c.wake(ctx, id) }, true}
-			waiting = append(waiting, pending{w, c.World.Now().Add(w.after), 1})
-			delete(c.Tables.due, key) // until it is written again
-		}
-	}
-	c.Fail("nothing is stuck", "something is woken again and again until %s", c.World.Now())
-}
-
 // wake does what an entry of the index is for.
 func (c *contract) wake(ctx context.Context, id string) error {
 	if strings.HasPrefix(id, "errand:tell-") {
@@ -361,20 +222,8 @@ const settles = 50 * time.Hour
 // rest lets time go on and holds the books against one another.
 func (c *contract) rest() {
 	now := c.World.Now()
-	var waiting []pending
-	for _, a := range c.again {
-		heard, err := a.Heard()
-		if a.Begun() && !heard || err != nil && (a.always || errors.Is(err, fault.Unavailable)) {
-			waiting = append(waiting, pending{a, now.Add(a.after), 0})
-		}
-	}
-	c.pump(now.Add(settles), waiting)
+	c.pump(table.Subscriptions, c.wake, now.Add(settles), waitingFor(now, c.again))
 	if c.World.Violated() == nil {
 		c.sound()
 	}
-}
-
-func decoded[T any](item table.Item) (t T) {
-	must(json.Unmarshal(item.Data, &t))
-	return t
 }

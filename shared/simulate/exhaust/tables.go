@@ -16,7 +16,7 @@ type Tables struct {
 	path  *Path
 	items map[table.Key]uint64 // prints of what is stored
 	sum   uint64               // of those, in no order
-	// due has the entries of the index of subscriptions, as they are written.
+	// due has the entries of the indexes, as they are written.
 	due map[table.Key]string
 }
 
@@ -47,7 +47,7 @@ func (t *Tables) written(writes []table.Write) {
 		is := printOf(i)
 		t.sum += is - t.items[k]
 		t.items[k] = is
-		if i.Index != nil && k.Table == table.Subscriptions {
+		if i.Index != nil {
 			t.due[k] = i.Index.Sort
 		} else {
 			delete(t.due, k)
@@ -58,10 +58,13 @@ func (t *Tables) written(writes []table.Write) {
 	}
 }
 
-// Due is the entry of the index of subscriptions that comes first, "" if there is none, and
-// whose it is. It crosses no port.
-func (t *Tables) Due() (key table.Key, sort string) {
+// Due is the entry of a table's index that comes first, "" if there is none, and whose it is.
+// It crosses no port.
+func (t *Tables) Due(of table.Table) (key table.Key, sort string) {
 	for k, s := range t.due {
+		if k.Table != of {
+			continue
+		}
 		if sort == "" || s < sort || s == sort && k.Partition < key.Partition {
 			key, sort = k, s
 		}
