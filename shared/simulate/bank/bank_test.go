@@ -382,3 +382,80 @@ func TestStatementOfTossSaysWhatHappened(t *testing.T) {
 		}
 	}, simulate.Lost)
 }
+
+func TestWhatBrokeAtTossMayBeRepeatedOrForgotten(t *testing.T) {
+	for _, keeps := range []bool{false, true} {
+		done := 0
+		for seed := range uint64(20) {
+			s := newShop(t, bank.Habits{KeepsBroken: keeps})
+			for range seed {
+				s.World.Dice.Uint32()
+			}
+			s.Broken = 100_000
+			unclear := billing.Outcome{Result: billing.Unclear, Code: "FAILED_INTERNAL_SYSTEM_PROCESSING"}
+			same(t, "broken", unclear, s.charge(order))
+			s.Broken = 0
+			paid := len(s.Payments())
+			done += paid
+			want := billing.Outcome{Result: billing.Unclear, Code: "DUPLICATED_ORDER_ID"} // its key was forgotten, and its order was not
+			if keeps {
+				want = unclear
+			}
+			if o := s.charge(order); keeps || paid == 1 {
+				same(t, "again", want, o)
+			} else if o.Result != billing.Taken {
+				t.Errorf("again: got %+v, want taken", o)
+			}
+			if got := len(s.Payments()); got > 1 || !keeps && got != 1 {
+				t.Errorf("got %d payments in the end, want one", got)
+			}
+		}
+		if done == 0 || done == 20 {
+			t.Errorf("got %d of 20 paid by what was broken, want some", done)
+		}
+	}
+}
+
+// A call that takes long is seen by whoever sends the same meanwhile, and is done though the
+// function that made it is gone.
+func TestSlowPaymentIsOneAndOutlivesItsFunction(t *testing.T) {
+	s := newShop(t, bank.Habits{Slow: 100_000})
+	body := s.body(order, 4900, 0)
+	var first, second billing.Outcome
+	s.Invoke("first", time.Minute, func(ctx context.Context) error {
+		first = s.Charge(ctx, order, s.key, body)
+		return nil
+	}, nil)
+	s.wait(2 * time.Millisecond)
+	s.Invoke("second", time.Minute, func(ctx context.Context) error {
+		second = s.Charge(ctx, order, s.key, body)
+		return nil
+	}, nil)
+	s.wait(time.Minute)
+	same(t, "meanwhile", billing.Outcome{Result: billing.Unclear, Code: "IDEMPOTENT_REQUEST_PROCESSING"}, second)
+	if first.Result != billing.Taken || len(s.Payments()) != 1 {
+		t.Errorf("got %+v and %d payments, want one taken", first, len(s.Payments()))
+	}
+	s.Invoke("third", 10*time.Millisecond, func(ctx context.Context) error {
+		s.Charge(ctx, "gl_order_2", s.key, s.body("gl_order_2", 4900, 0))
+		t.Error("the function lives longer than its limit")
+		return nil
+	}, nil)
+	s.wait(time.Minute)
+	if len(s.Payments()) != 2 {
+		t.Errorf("got %d payments, want the one of the function that died too", len(s.Payments()))
+	}
+}
+
+func TestTossTellsOfEachPaymentOnlyIfToldTo(t *testing.T) {
+	for _, tells := range []bool{false, true} {
+		s := newShop(t, bank.Habits{TellsCharges: tells})
+		s.charge(order)
+		s.card.Mood = bank.Always(bank.Poor)
+		s.charge("gl_order_2")
+		s.wait(time.Minute)
+		if got := len(s.hints); (got == 2) != tells || got != 0 && !tells {
+			t.Errorf("tells %v: got %d webhooks, want two or none", tells, got)
+		}
+	}
+}
