@@ -124,6 +124,16 @@ func (p *Path) Call(port, verb, about string, write bool) simulate.Fate {
 	return p.World.Cross(simulate.Op{Port: port, Verb: verb, About: about, Write: write})
 }
 
+// outside is where things happen in which no function has a part.
+const outside = "outside"
+
+// Happen has something happen outside, before whoever hears of it begins.
+func (p *Path) Happen(what string, do func()) {
+	_ = p.World.Cross(simulate.Op{Port: outside, Verb: what})
+	do()
+	p.World.Crossed()
+}
+
 // Answered adds what somebody else answered to what the handler knows, and says whether there
 // was an effect.
 func (p *Path) Answered(effect bool, answer ...string) {
@@ -254,8 +264,11 @@ func (c chance) Cross(o simulate.Op) simulate.Crossing {
 	if r == nil || c.cut > 0 {
 		return simulate.Crossing{}
 	}
+	if r.op = o; o.Port == outside {
+		return simulate.Crossing{}
+	}
 	mayDie := c.faults > 0 && (r.dirty || !r.began)
-	r.op, r.began, r.dirty = o, true, false
+	r.began, r.dirty = true, false
 	var fates [4]simulate.Fate
 	alternatives := append(fates[:0], simulate.Fine)
 	if o.Port == "tables" {
