@@ -280,6 +280,10 @@ func playDodo(seed uint64, over bool, steps int) *play {
 			p.ask("charge", func(ctx context.Context) any {
 				o := g.Charge(ctx, id, billing.Card{BillingKey: mandate}, body)
 				sent = append(sent, attempt{id, mandate, o.Payment.Key})
+				want := billing.Want{Amount: money.Of(1000, "USD"), Card: billing.Card{BillingKey: mandate}, Payment: o.Payment.Key, Since: start}
+				p.After(2*time.Minute, func() {
+					p.ask("find later", func(ctx context.Context) any { return g.Find(ctx, id, want) })
+				})
 				return o
 			})
 		case 7, 8, 9:
