@@ -128,13 +128,8 @@ func (f *Fanout) Tick(ctx context.Context) (Report, error) {
 	var failed error
 	next := now.Add(longestIdle)
 	left := map[GatewayName]int{}
-	for _, line := range f.Lines {
-		if _, known := left[line.GatewayName]; !known {
-			left[line.GatewayName] = f.pace(ctx, line.GatewayName, f.full(line.GatewayName), now)
-		}
-	}
 	for _, line := range f.turns(now) {
-		most := min(line.PerMinute, left[line.GatewayName])
+		most := line.PerMinute
 		for i := range int(f.Shards) {
 			// Another shard begins each minute, so that pacing starves none.
 			shard := (i + int(now.Unix()/60)) % int(f.Shards)
@@ -144,7 +139,13 @@ func (f *Fanout) Tick(ctx context.Context) (Report, error) {
 				next = first
 			}
 			// Most shards have nothing most of the time, and cost that one query.
-			if err != nil || first.IsZero() || first.After(now) || most <= 0 {
+			if err != nil || first.IsZero() || first.After(now) {
+				continue
+			}
+			if _, known := left[line.GatewayName]; !known {
+				left[line.GatewayName] = f.pace(ctx, line.GatewayName, f.full(line.GatewayName), now)
+			}
+			if most = min(most, left[line.GatewayName]); most <= 0 {
 				continue
 			}
 			sent, err := f.shard(ctx, line, shard, now, most)
