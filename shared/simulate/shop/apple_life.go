@@ -99,6 +99,24 @@ func (a *Apple) plan(l *AppleLine, at time.Time, do func(*AppleLine)) {
 // Line is the one that an order is of.
 func (a *Apple) Line(o *Order) *AppleLine { return a.lines[o.Line] }
 
+// Changed is when it last did.
+func (l *AppleLine) Changed() time.Time {
+	at := l.stands.since
+	for _, s := range l.sales {
+		at = later(at, s.facts.since)
+	}
+	return at
+}
+
+// Orders are those of the line.
+func (l *AppleLine) Orders() []*Order {
+	orders := make([]*Order, len(l.sales))
+	for n, s := range l.sales {
+		orders[n] = s.Order
+	}
+	return orders
+}
+
 // Last is the latest sale of the line.
 func (l *AppleLine) Last() *Order { return l.sales[len(l.sales)-1].Order }
 
@@ -120,7 +138,7 @@ func (l *AppleLine) Access(now time.Time) (until time.Time, ok bool) {
 			end = r.grace
 		}
 		if s.Product.Kind == catalog.NonRenewing {
-			end = s.SoldAt.AddDate(0, 0, s.Product.Days)
+			end = signed(s.SoldAt).AddDate(0, 0, s.Product.Days)
 		}
 		if end.IsZero() {
 			return end, true

@@ -317,6 +317,9 @@ func (o *TossOrder) Access(now time.Time) (until time.Time, ok bool) {
 	return o.ends, o.status == tossActive && o.ends.After(now)
 }
 
+// Changed is when it last did.
+func (o *TossOrder) Changed() time.Time { return later(o.stands.since, o.at) }
+
 // ByID is an order by its id.
 func (s *AppsInToss) ByID(id string) *TossOrder { return s.bought[id] }
 
@@ -429,7 +432,5 @@ func (s *AppsInToss) event(o *TossOrder, why string) {
 	h := notice.Hint{
 		ID: "sha256-" + hex.EncodeToString(sum[:]), Type: "subscription." + strings.ToLower(why), Order: purchase.OrderID(s.name, o.ID), Line: o.ID, Evidence: body,
 	}
-	if !s.post(h) {
-		o.order.Unheard = true
-	}
+	o.order.Unheard = !s.post(h)
 }

@@ -87,8 +87,13 @@ func (p *Play) start(t *Token, b bought) {
 	b.on, b.expiry = true, p.now().AddDate(0, months(goods), 0)
 	b.order = p.next("GPA.3300-")
 	p.period(t, b)
-	if o := t.older; o != nil && !t.outside {
-		p.replace(o)
+	if o := t.older; o != nil {
+		for _, order := range o.orders {
+			order.Succeeded = true
+		}
+		if !t.outside {
+			p.replace(o)
+		}
 	}
 	p.tell(t, play.SubscriptionPurchased)
 	p.expect(t)
@@ -167,6 +172,12 @@ func (t *Token) Pending() bool { return t.stands.is.state == playPending }
 
 // Acknowledged says whether Google was told of it.
 func (t *Token) Acknowledged() bool { return t.stands.is.acknowledged }
+
+// Changed is when it last did.
+func (t *Token) Changed() time.Time { return t.stands.since }
+
+// Made is when it was bought, or was to be.
+func (t *Token) Made() time.Time { return t.stands.made }
 
 // Orders are those of the token.
 func (t *Token) Orders() []*Order { return t.orders }
@@ -261,6 +272,7 @@ func (p *Play) end(t *Token, kind int) {
 	b.state, b.on, b.expiry = playExpired, false, earlier(b.expiry, p.now())
 	t.turn++
 	t.stands.set(p.now(), b)
+	p.world.Tell(p.name, "ends a subscription", b.order)
 	p.tell(t, kind)
 }
 
@@ -299,6 +311,7 @@ func (p *Play) Refund(o *Order, revoke bool) {
 		return
 	}
 	o.Quiet = !revoke
+	o.Over = t.renews && !t.Running()
 	b := t.stands.is
 	last := !t.renews || b.order == o.ID
 	if revoke && !t.renews {

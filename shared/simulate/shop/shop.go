@@ -63,7 +63,9 @@ type Order struct {
 	Back       int // units, where they are counted
 	ReturnedAt time.Time
 	Quiet      bool // it was given back, and nobody is told
+	Over       bool // and that of a subscription that had ended, of which nobody asks
 	Replaced   bool // given up for another
+	Succeeded  bool // its token has a successor, which may have come after its end
 	Unheard    bool // a word that nobody repeats and nobody can ask for was lost
 
 	Acknowledged time.Time
@@ -149,7 +151,11 @@ func (c *counter) sold(o *Order) *Order {
 // returned notes what was given back of an order.
 func (c *counter) returned(o *Order, thousandths, units int) {
 	o.Returned, o.Back, o.ReturnedAt = thousandths, units, c.now()
-	c.world.Tell(c.name, "gives back", o.ID)
+	what := "gives back"
+	if o.Quiet {
+		what = "gives back and tells nobody"
+	}
+	c.world.Tell(c.name, what, o.ID)
 	c.Watch.tell(c.Watch.Returned, o)
 }
 
@@ -283,6 +289,13 @@ func (s *Street) Histories() map[string][]notice.History {
 func (s *Street) Listen(notify func(notice.Hint), watch Watcher) {
 	for _, c := range []*counter{&s.Apple.counter, &s.Play.counter, &s.AppsInToss.counter} {
 		c.Notify, c.Watch = notify, watch
+	}
+}
+
+// Behave gives all stores other habits.
+func (s *Street) Behave(h Habits) {
+	for _, c := range []*counter{&s.Apple.counter, &s.Play.counter, &s.AppsInToss.counter} {
+		c.habits = h
 	}
 }
 

@@ -1,0 +1,241 @@
+package selling
+
+import (
+	"context"
+	"time"
+
+	"grantline/shared/catalog"
+	"grantline/shared/entitlement"
+	"grantline/shared/notice"
+	"grantline/shared/simulate/shop"
+	"grantline/shared/table"
+)
+
+// returned holds what a store gave back for want of an acknowledgement against our book.
+func (q *Quarter) returned(o *shop.Order) {
+	if !o.Unclaimed {
+		return
+	}
+	if r := q.orders[o.Key()]; r != nil && r.record.State == "granted" && r.record.GrantedAt.Before(q.w.Now().Add(-acknowledgedWithin)) {
+		q.fail("what was granted is acknowledged", "%s was granted at %v, and Google gave its money back", o.Key(), r.record.GrantedAt)
+	}
+}
+
+// acknowledgedWithin is how long before its deadline Google hears of a grant, with schedules
+// that miss some hours.
+const acknowledgedWithin = 12 * time.Hour
+
+// acknowledged holds what a store was told against what is written.
+func (q *Quarter) acknowledged(o *shop.Order) {
+	if t := q.byLine[o.Store+"#"+o.Line]; t != nil {
+		for _, of := range t.orders() {
+			if r := q.orders[of.Key()]; of.Line == o.Line && r != nil && r.record.Customer != "" {
+				return // one word for all that is bought with a token
+			}
+		}
+	}
+	q.fail("nothing is acknowledged that is not written", "%s", o.Key())
+}
+
+// granted holds the answer to a claim against what is written.
+func (q *Quarter) granted(t *thing, ref, id string) {
+	r := q.orders[id]
+	switch {
+	case r == nil || r.record.Customer == "":
+		q.fail("nothing is acknowledged that is not written", "%s was answered to be granted", id)
+	case !q.books.same(r.record.Customer, ref) && !(r.record.Giver != "" && q.books.same(r.record.Giver, ref)):
+		q.fail("a claim by another never moves a purchase", "%s was answered to %s, and is %s's", id, ref, r.record.Customer)
+	}
+}
+
+// spentFor holds the answer to a spend against what is written.
+func (q *Quarter) spentFor(s *spend) {
+	if w := q.books.spends[s.reference]; w == nil || w.amount != s.amount {
+		q.fail("spends: exactly once per reference", "%s was answered to be spent", s.reference)
+	}
+}
+
+// How long after a change our book may not know of it, in calm weather: what a store tells of
+// at once, and what it tells nobody.
+const (
+	heardWithin = 2 * time.Hour
+	quietWithin = 15 * 24 * time.Hour
+	polledUntil = 180 * 24 * time.Hour // an order of Apps-in-Toss, after which nobody asks again
+)
+
+// settled says whether our book should know of a change by now.
+func (q *Quarter) settled(o *shop.Order) bool {
+	now := q.w.Now()
+	last := o.SoldAt
+	if o.ReturnedAt.After(last) {
+		last = o.ReturnedAt
+	}
+	if o.Quiet && now.Before(last.Add(quietWithin)) {
+		return false
+	}
+	return now.After(last.Add(heardWithin))
+}
+
+// forgotten says whether money came back when nobody asked any more.
+func forgotten(o *shop.Order) bool {
+	switch {
+	case !o.Quiet || o.ReturnedAt.IsZero():
+		return false
+	case o.Store == "play":
+		return o.Over || o.Product.Kind != catalog.Subscription && o.ReturnedAt.After(o.SoldAt.Add(75*24*time.Hour))
+	}
+	return o.ReturnedAt.After(o.SoldAt.Add(polledUntil - 8*24*time.Hour))
+}
+
+// AtRest checks what holds once everything was heard of.
+func (q *Quarter) AtRest() {
+	for _, t := range q.things {
+		q.sale(t)
+	}
+	for _, p := range q.people {
+		q.entitled(p)
+	}
+	q.noticed()
+	q.idle()
+}
+
+// sale holds each order of what was bought against our book.
+func (q *Quarter) sale(t *thing) {
+	owner := q.lines[t.store+"#"+t.root()]
+	for _, o := range t.orders() {
+		if !q.settled(o) || o.Replaced || forgotten(o) {
+			continue
+		}
+		r := q.orders[o.Key()]
+		switch {
+		case r == nil && (!o.Paid() || owner == ""):
+		case r == nil:
+			q.fail("granted sales are the store's sales less refunds", "%s was sold at %v to an owner of its line, and is not in the book", o.Key(), o.SoldAt)
+		case owner == "" && o.Paid() && o.Back == 0 && o.Returned == 0:
+			q.fail("granted sales are the store's sales less refunds", "%s was claimed, and is nobody's", o.Key())
+		case owner == "":
+		case !o.Paid() && r.record.State != "refunded":
+			q.fail("granted sales are the store's sales less refunds", "%s was given back at %v, and is %s", o.Key(), o.ReturnedAt, r.record.State)
+		case o.Paid() && r.record.State != "granted":
+			q.fail("granted sales are the store's sales less refunds", "%s was sold at %v, and is %s", o.Key(), o.SoldAt, r.record.State)
+		case o.Product.Kind == catalog.Consumable && o.Paid() && r.record.Credited-r.record.TakenBack != o.Credited():
+			q.fail("granted sales are the store's sales less refunds", "%s gave %d less %d, want %d", o.Key(), r.record.Credited, r.record.TakenBack, o.Credited())
+		case o.Store == "play" && o.Paid() && r.record.Customer != "" && o.Acknowledged.IsZero():
+			q.fail("what was granted is acknowledged", "%s was granted at %v, and Google was never told", o.Key(), r.record.GrantedAt)
+		}
+	}
+}
+
+// entitled holds what a customer may use against what the stores say.
+func (q *Quarter) entitled(p *person) {
+	now := q.w.Now()
+	r := q.d.Release()
+	c, err := r.Directory.Named(context.Background(), table.Default, p.id)
+	if err != nil {
+		q.fail("nothing is stuck", "%s cannot be read: %v", p.id, err)
+		return
+	}
+	want := map[string]time.Time{}
+	sure := map[string]bool{}
+	give := func(entitlement string, until time.Time) {
+		if is, ok := want[entitlement]; !ok || until.IsZero() || !is.IsZero() && until.After(is) {
+			want[entitlement] = until
+		}
+	}
+	doubt := func(entitlement string) { sure[entitlement] = true }
+	me := q.books.one(q.ref(p.id))
+	for _, t := range q.things {
+		owner := q.lines[t.store+"#"+t.root()]
+		if owner == "" || q.books.one(owner) != me {
+			continue
+		}
+		goods, _ := q.d.Catalog.BySKU(t.store, t.sku)
+		if goods.Entitlement == "" {
+			continue
+		}
+		if now.Before(t.changedAt().Add(heardWithin)) || t.unsure(now) {
+			doubt(goods.Entitlement)
+		}
+		if until, ok := t.access(now); ok {
+			give(goods.Entitlement, until)
+		}
+	}
+	for _, o := range q.people {
+		if q.books.one(q.ref(o.id)) != me {
+			continue
+		}
+		for _, g := range o.grants {
+			if !g.known {
+				doubt(g.Entitlement)
+			}
+			if g.granted && !g.revoked && (g.ExpiresAt.IsZero() || g.ExpiresAt.After(now)) {
+				give(g.Entitlement, g.ExpiresAt)
+			}
+		}
+	}
+	has := map[string]entitlement.Entitlement{}
+	for _, e := range c.Entitlements(now) {
+		has[e.ID] = e
+	}
+	for _, name := range [...]string{"premium", "ad_free", "movie_rental"} {
+		until, should := want[name]
+		e := has[name]
+		switch {
+		case sure[name]:
+		case should != e.Active:
+			q.fail("entitlement follows the books", "%s (%s) has %s: %v, want %v until %v; %+v", p.id, c.Ref, name, e.Active, should, until, e.Sources)
+		case should && !until.Equal(e.ExpiresAt):
+			q.fail("entitlement follows the books", "%s (%s) has %s until %v, want %v; %+v", p.id, c.Ref, name, e.ExpiresAt, until, e.Sources)
+		}
+	}
+}
+
+// unsure says whether a store kept something to itself for now, or for good.
+func (t *thing) unsure(now time.Time) bool {
+	for _, o := range t.orders() {
+		if o.Unheard || forgotten(o) || o.Quiet && now.Before(o.ReturnedAt.Add(quietWithin)) {
+			return true
+		}
+	}
+	return false
+}
+
+// noticed holds each notice that was let in against what became of it.
+func (q *Quarter) noticed() {
+	_, dead := q.d.Notices.Len()
+	now := q.w.Now()
+	for _, a := range q.accepted {
+		if now.Before(a.at.Add(heardWithin)) {
+			continue
+		}
+		item, ok := q.d.Tables.Peek(a.key)
+		var r struct {
+			State  notice.State `json:"state"`
+			Detail string       `json:"detail"`
+		}
+		if ok {
+			q.read(item, &r)
+		}
+		if (!ok || r.State == notice.Received) && dead == 0 {
+			q.fail("every accepted notice is applied or in a dead-letter queue", "%s of %v is %q (%s)", a.key.Partition, a.at, r.State, r.Detail)
+		}
+	}
+	q.accepted = q.accepted[:0]
+}
+
+// idle holds that nothing waits whose time has come.
+func (q *Quarter) idle() {
+	if waiting, dead := q.d.Notices.Len(); waiting+dead > 0 {
+		q.fail("nothing is stuck", "%d notices wait, and %d are dead letters", waiting, dead)
+	}
+	now := q.w.Now()
+	for _, item := range q.d.Tables.Kept().Items(table.Purchases) {
+		if item.Index == nil {
+			continue
+		}
+		due, err := time.Parse("2006-01-02T15:04:05Z", item.Index.Sort[:20])
+		if err != nil || due.Before(now.Add(-heardWithin)) {
+			q.fail("nothing is stuck", "%s was to be looked at again at %v", item.Key.Partition, due)
+		}
+	}
+}
