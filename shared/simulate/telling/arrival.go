@@ -2,6 +2,7 @@ package telling
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -23,11 +24,15 @@ func (q *Quarter) unknown(to *server, id string, body []byte) {
 			CustomerID string
 			Sequence   int64
 		}
+		Event struct {
+			AppUserID string `json:"app_user_id"`
+			Sequence  int64
+		}
 	}
-	if json.Unmarshal(body, &told) == nil && to.format == delivery.Standard {
-		ref, err := q.identity.Ref(context.Background(), to.scope, told.Data.CustomerID)
+	if json.Unmarshal(body, &told) == nil {
+		ref, err := q.identity.Ref(context.Background(), to.scope, cmp.Or(told.Data.CustomerID, told.Event.AppUserID))
 		p := q.people[to.scope.Key(ref)]
-		if n := told.Data.Sequence; err == nil && p != nil && n >= 1 && n <= int64(len(p.events)) {
+		if n := cmp.Or(told.Data.Sequence, told.Event.Sequence); err == nil && p != nil && n >= 1 && n <= int64(len(p.events)) {
 			q.fail(OneID, "%s is told of %s under another id", to.name, p.events[n-1].words)
 			return
 		}

@@ -18,11 +18,13 @@ type hearing struct {
 	fates  []uint8 // of each event, by its number less one
 
 	begun  bool
-	began  int64 // the events up to that were none of its
+	began  int64     // the events up to that were none of its
+	from   time.Time // when anybody first looked
 	cursor int64
 	entry  bool // it has one
 	leased time.Time
 	moved  time.Time // when it last took one, or the cursor moved
+	tried  time.Time // when it was last sent one
 	// lowered is when somebody last had events told again.
 	lowered time.Time
 }
@@ -72,31 +74,43 @@ func (q *Quarter) attempt(to *server, e *written) {
 	if h.leased.Before(now.Add(-5 * time.Second)) {
 		q.fail(OneTeller, "%s is told of %s by somebody whose lease ended at %v", to.name, e.words, h.leased)
 	}
-	fate := h.fate(e)
-	if *fate&tried == 0 {
-		*fate |= tried
-		q.prompt(h, e)
-	}
+	q.prompt(h, e)
+	*h.fate(e) |= tried
+	h.tried = now
 }
 
-// soon is how long an event waits at most that nothing holds up, in weather that kills and
-// delays what hands it over.
-const soon = 4 * time.Hour
+const (
+	// soon is how long an event waits at most that nothing holds up, in weather that kills and
+	// delays what hands it over.
+	soon = 4 * time.Hour
+	// longest is the longest pause of what was not taken: 14 h, and a fifth.
+	longest = 17 * time.Hour
+)
 
-// prompt holds the first attempt of an event to when it could have been made.
+// prompt holds an attempt to when it could have been made at the latest: soon after nothing was in
+// the way any more, or after a pause where it was tried before or its server failed for everybody.
 func (q *Quarter) prompt(h *hearing, e *written) {
-	s, ready := h.server, e.when
-	for _, at := range []time.Time{s.added, s.asks[len(s.asks)-1].since, h.moved} {
+	s, ready, most := h.server, e.when, soon+q.o.Out
+	for _, at := range []time.Time{s.added, s.asks[len(s.asks)-1].since, h.moved, h.tried, h.lowered} {
 		if at.After(ready) {
 			ready = at
 		}
 	}
-	// One that was in trouble since has pauses of its own.
-	if e.when.Before(s.troubled.Add(time.Minute)) || !s.open.IsZero() || s.mood.bad() {
+	again := *h.fate(e)&tried != 0
+	if !s.open.IsZero() {
 		return
 	}
-	if waited := q.w.Now().Sub(ready); waited > soon+q.o.Out {
-		q.fail(Unslowed, "%s was well, and was first told of %s after %v", s.name, e.words, waited)
+	if e.when.Before(s.added) && h.from.After(ready) {
+		ready = h.from // what was before the endpoint is told with the first that was not
+	}
+	if s.closed.After(ready) {
+		ready, again = s.closed, true
+	}
+	if again {
+		most += longest
+	}
+	if waited := q.w.Now().Sub(ready); waited > most {
+		q.fail(Unslowed, "%s was told of %s %v after it could have been, again is %v", s.name, e.words, waited, again)
 	}
 }
 
@@ -194,13 +208,10 @@ func (q *Quarter) endpoint(w table.Write) {
 				continue
 			}
 			s.since = b.Since
-			if b.Failures > 0 {
-				s.troubled = q.w.Now()
-			}
 			if open := b.Failures >= 10; open && s.open.IsZero() {
 				s.open, s.spell = q.w.Now(), 0
 			} else if !open && !s.open.IsZero() {
-				s.open, s.troubled = time.Time{}, q.w.Now()
+				s.open, s.closed = time.Time{}, q.w.Now()
 			}
 		}
 	case "letter":
@@ -264,7 +275,7 @@ func (q *Quarter) registered(scope table.Scope, item table.Item) {
 		}
 		there[s] = true
 		if s.added.IsZero() {
-			s.added, s.created, s.troubled = now, e.CreatedAt, now
+			s.added, s.created = now, e.CreatedAt
 		}
 		if n := len(s.asks); n == 0 || changed(s.asks[n-1].endpoint, e) {
 			s.asks = append(s.asks, asks{now, e})
@@ -337,7 +348,7 @@ func (q *Quarter) progresses(h *hearing, is progress, entry bool) {
 	}
 	from := h.cursor
 	if !h.begun {
-		h.begun, h.began, from = true, is.Cursor, is.Cursor
+		h.begun, h.began, h.from, from = true, is.Cursor, now, is.Cursor
 		for _, e := range p.events[:min(is.Cursor, int64(len(p.events)))] {
 			if !byOperator && (s.beginner || e.when.After(s.added)) && !h.skips(q, e) {
 				q.fail(Since, "%s is not told of %s, which was written %v after it was made", s.name, e.words, e.when.Sub(s.added))

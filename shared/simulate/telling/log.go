@@ -62,8 +62,8 @@ func (q *Quarter) person(partition string) *person {
 	return p
 }
 
-// messageID is the id of an event for whoever is told, made anew.
-func messageID(scope table.Scope, ref string, sequence int64) string {
+// MessageID is the id under which a customer's event is told, for Told.
+func MessageID(scope table.Scope, ref string, sequence int64) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "webhook|%s|%s|%s|%d", scope.Project, scope.Environment, ref, sequence))
 	return "evt_" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:])[:32])
 }
@@ -125,7 +125,7 @@ func (q *Quarter) customer(w table.Write) {
 			q.fail(Numbered, "event %s of %s says that it is %d and is written over %d others", number, p.ref, r.Sequence, place-1)
 			return
 		}
-		e := &written{id: messageID(p.scope, p.ref, place), of: p, event: r.Event, when: q.w.Now(), words: fmt.Sprintf("%s#%d", p.ref[:10], place)}
+		e := &written{id: MessageID(p.scope, p.ref, place), of: p, event: r.Event, when: q.w.Now(), words: fmt.Sprintf("%s#%d", p.ref[:10], place)}
 		p.events, q.written[e.id] = append(p.events, e), e
 		p.folded = p.folded.After(r)
 	case key.Sort == "#head":

@@ -91,6 +91,3 @@ func (m *mood) answer(q *Quarter, s *server, e *written) (status int, wait time.
 	}
 	return takes, 0
 }
-
-// bad says that the server is in a mood in which it fails.
-func (m *mood) bad() bool { return m.kind != good || m.gone }

@@ -39,11 +39,11 @@ type server struct {
 	secrets []secret
 	mood    mood
 
-	heard    map[*person]*hearing
-	open     time.Time // since when it fails for everybody; zero while it does not
-	since    time.Time // the first of the failures in a row, as the breaker has it
-	spell    int       // attempts since it was open
-	troubled time.Time // when it last was not at its best
+	heard  map[*person]*hearing
+	open   time.Time // since when it fails for everybody; zero while it does not
+	since  time.Time // the first of the failures in a row, as the breaker has it
+	spell  int       // attempts since it was open
+	closed time.Time // when it last failed for everybody no more
 }
 
 // asks is what an endpoint asked for since an instant.
@@ -144,9 +144,6 @@ func (q *Quarter) request(r *http.Request, body []byte) (*http.Response, error) 
 		about = about[:len(about)-1]
 	}
 	fate := w.Cross(simulate.Op{Port: "endpoint", Verb: "post", About: about, Write: true})
-	if fate != simulate.Fine {
-		to.troubled = w.Now()
-	}
 	switch fate {
 	case simulate.Lost:
 		w.Crossed()
@@ -178,7 +175,6 @@ func (q *Quarter) request(r *http.Request, body []byte) (*http.Response, error) 
 	w.Crossed()
 	switch {
 	case w.Now().Sub(sent) >= delivery.Wait:
-		to.troubled = w.Now()
 		return nil, context.DeadlineExceeded
 	case fate == simulate.Unheard || status == 0:
 		return nil, errReset
@@ -230,7 +226,6 @@ func (q *Quarter) arrives(to *server, e *written, header http.Header, body []byt
 		h.moved = now
 		return status, hangs
 	}
-	to.troubled = now
 	q.w.Tell(to.name, http.StatusText(status), e.words)
 	return status, hangs
 }
