@@ -41,6 +41,13 @@ var _ billing.Cards = (*bank)(nil)
 
 func (b *bank) lost() bool { return b.often > 0 && !b.still() && b.dice.in(b.often) }
 
+// travel is the way of a request, on which much may happen elsewhere.
+func (b *bank) travel() {
+	if !b.still() && b.dice.in(2) {
+		time.Sleep(time.Duration(b.dice.below(20_000)) * time.Microsecond)
+	}
+}
+
 func (*bank) Repeats() bool { return true }
 
 func (*bank) Issue(_ context.Context, r billing.Registration) (billing.Card, error) {
@@ -52,6 +59,7 @@ func (*bank) Forget(context.Context, billing.Card) error { return nil }
 func (*bank) Compose(r billing.Request) ([]byte, error) { return json.Marshal(r) }
 
 func (b *bank) Charge(_ context.Context, order string, _ billing.Card, body []byte) billing.Outcome {
+	b.travel()
 	if b.lost() {
 		return billing.Outcome{Result: billing.Unclear}
 	}
@@ -93,6 +101,7 @@ func (b *bank) Find(_ context.Context, order string, _ billing.Want) billing.Out
 }
 
 func (b *bank) Refund(_ context.Context, r billing.Refunding) billing.Refunded {
+	b.travel()
 	if b.lost() {
 		return billing.Refunded{Result: billing.Unclear}
 	}

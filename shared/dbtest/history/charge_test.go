@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/anishathalye/porcupine"
-
 	"grantline/shared/aws/dynamo"
 	"grantline/shared/billing"
 	"grantline/shared/catalog"
@@ -21,180 +19,6 @@ import (
 	"grantline/shared/memory"
 	"grantline/shared/table"
 )
-
-// What is asked about a subscription and the order of its second period.
-type (
-	cancel   struct{ id string }
-	resume   struct{ id string }
-	standing struct{ id string } // of the subscription
-	outcome  struct{ id string } // of the order
-	refund   struct{ id, reference string }
-	// move is what the gateway does with the money of an order.
-	move struct {
-		order, reference string
-		kind             kind
-	}
-)
-
-type kind int
-
-const (
-	taken kind = iota + 1
-	declined
-	given
-)
-
-// The answers.
-type (
-	agreed  struct{ over, ending, underWay bool }
-	ordered struct {
-		state    string // paid, declined, or "" for anything that decides nothing yet
-		refunded bool
-	}
-	word string
-)
-
-const (
-	nothing     word = "" // of a move
-	over        word = "over"
-	going       word = "going on"
-	returned    word = "returned"
-	notPaid     word = "not paid"
-	inProgress  word = "in progress"
-	allReturned word = "all returned before"
-)
-
-// agreement is the model of a subscription and the money of one period: what a caller may
-// rely on, whatever happens underneath.
-type agreement struct {
-	ending, over bool
-	// promised says that a cancellation was answered without an attempt under way: the
-	// customer was told that nothing more is taken.
-	promised bool
-	taken    bool
-	declined bool
-	given    string // the reference by which it was given back
-	state    string // of the order, as it was seen
-	refunded string // the reference of the refund that was seen to be done
-}
-
-func (a agreement) step(input, output any) (bool, agreement) {
-	switch input := input.(type) {
-	case move:
-		return a.move(input)
-	case cancel:
-		answer, ok := output.(agreed)
-		switch {
-		case !ok:
-			a.ending = true // or over, which then is seen
-		case answer.over:
-			a.over, a.ending, a.promised = true, true, a.promised || !answer.underWay
-		case a.over || !answer.ending:
-			return false, a
-		default:
-			a.ending, a.promised = true, a.promised || !answer.underWay
-		}
-		return true, a
-	case resume:
-		switch {
-		case output == over:
-			ok := a.ending || a.over
-			a.over = true
-			return ok, a
-		case a.over:
-			return output == nil, a
-		}
-		a.ending, a.promised = false, false
-		return true, a
-	case standing:
-		answer := output.(agreed)
-		if answer.over {
-			ok := a.ending || a.over
-			a.over = true
-			return ok, a
-		}
-		return !a.over && a.ending == answer.ending, a
-	case outcome:
-		answer := output.(ordered)
-		settled := answer.state == "" && a.state == "" || answer.state == "paid" && a.taken && a.state != "declined" || answer.state == "declined" && a.declined && a.state != "paid"
-		a.state = answer.state
-		return settled && answer.refunded == (a.refunded != ""), a
-	case refund:
-		return a.refund(input, output)
-	}
-	return false, a
-}
-
-// move says whether money may move so.
-func (a agreement) move(m move) (bool, agreement) {
-	switch m.kind {
-	case taken:
-		ok := !a.taken && !a.declined && !a.promised && !a.over
-		a.taken = true
-		return ok, a
-	case declined:
-		ok := !a.taken && !a.declined
-		a.declined = true
-		return ok, a
-	case given:
-		ok := a.taken && a.given == ""
-		a.given = m.reference
-		return ok, a
-	}
-	return false, a
-}
-
-func (a agreement) refund(r refund, output any) (bool, agreement) {
-	switch output {
-	case nil: // or it was left to the queue
-		if a.given == r.reference && a.refunded == "" {
-			a.refunded, a.state = r.reference, "paid"
-		}
-		return true, a
-	case returned:
-		ok := a.given == r.reference && (a.refunded == "" || a.refunded == r.reference)
-		a.refunded, a.state = r.reference, "paid"
-		return ok, a
-	case notPaid:
-		return a.state != "paid", a
-	case inProgress:
-		a.state = "paid"
-		return a.taken, a
-	case allReturned:
-		return a.refunded != "", a
-	}
-	return false, a
-}
-
-func ofAgreements(orders map[string]string) porcupine.Model {
-	return porcupine.Model{
-		Partition: func(ops []porcupine.Operation) [][]porcupine.Operation {
-			return byName(ops, func(op porcupine.Operation) string {
-				switch input := op.Input.(type) {
-				case cancel:
-					return input.id
-				case resume:
-					return input.id
-				case standing:
-					return input.id
-				case outcome:
-					return input.id
-				case refund:
-					return input.id
-				case move:
-					return orders[input.order]
-				}
-				return ""
-			})
-		},
-		Init: func() any { return agreement{} },
-		Step: func(state, input, output any) (bool, any) {
-			ok, next := state.(agreement).step(input, output)
-			return ok, next
-		},
-		DescribeOperation: func(input, output any) string { return fmt.Sprintf("%T%+v: %+v", input, input, output) },
-	}
-}
 
 // office is where subscriptions are charged and everybody talks at once.
 type office struct {
@@ -267,11 +91,11 @@ func openOffice(ctx context.Context, tables table.Tables, seed uint64, often, cu
 func (o *office) order(id string) string { return billing.OrderID(o.scope, id, 1, 1) }
 
 // cancel asks as the edge does: it shows with its answer what may be under way.
-func (o *office) cancel(ctx context.Context, id string) error {
-	began := o.asked.Begin()
-	s, err := o.biller.Cancel(ctx, o.scope, id, false)
+func (o *office) cancel(ctx context.Context, id string, atOnce bool) error {
+	asked, began := cancel{id, atOnce}, o.asked.Begin()
+	s, err := o.biller.Cancel(ctx, o.scope, id, atOnce)
 	if errors.Is(err, fault.Unavailable) {
-		o.asked.Lost(began, cancel{id})
+		o.asked.Lost(began, asked)
 		return nil
 	}
 	if err != nil {
@@ -284,7 +108,7 @@ func (o *office) cancel(ctx context.Context, id string) error {
 			answer.underWay = answer.underWay || c.State == billing.Sending || c.State == billing.Unknown
 		}
 	}
-	o.asked.Ended(began, cancel{id}, answer)
+	o.asked.Ended(began, asked, answer)
 	return nil
 }
 
@@ -372,11 +196,11 @@ func (o *office) crowd(ctx context.Context, id string, seed uint64, refunds bool
 				var err error
 				switch choice := random.IntN(10); {
 				case choice == 0:
-					err = o.cancel(ctx, id)
+					err = o.cancel(ctx, id, !refunds && random.IntN(2) == 0)
 				case choice == 1:
 					err = o.resume(ctx, id)
 				case choice == 2 && refunds:
-					err = o.refund(ctx, id, fmt.Sprint("refund-", random.IntN(3)))
+					err = o.refund(ctx, id, fmt.Sprint(asks, random.IntN(3)))
 				case choice == 3:
 					err = o.look(ctx, id)
 				case choice < 6:
@@ -420,6 +244,7 @@ func (o *office) run(ctx context.Context, seed uint64) error {
 		if err := errors.Join(o.look(ctx, id), o.lookUp(ctx, id)); err != nil {
 			return err
 		}
+		o.asked.Ended(o.asked.Begin(), closing{id}, nothing)
 	}
 	return nil
 }
