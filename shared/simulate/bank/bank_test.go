@@ -447,6 +447,37 @@ func TestSlowPaymentIsOneAndOutlivesItsFunction(t *testing.T) {
 	}
 }
 
+// patient has one crossing take very long.
+type patient struct{ *fates }
+
+func (p patient) Cross(simulate.Op) simulate.Crossing {
+	return simulate.Crossing{After: 66 * time.Second}
+}
+
+func TestNobodyWaitsForAnAnswerForEver(t *testing.T) {
+	f := &fates{Weather: simulate.NewWeather(1, simulate.Faults{})}
+	w := simulate.New(1, start, patient{f})
+	defer w.Close()
+	toss := bank.NewToss(w, bank.Habits{})
+	key, err := toss.Issue(t.Context(), billing.Registration{Key: "k", AuthKey: toss.ConsoleRegister("customer-key-1", nil, ""), CustomerKey: "customer-key-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := toss.Compose(billing.Request{OrderID: order, CustomerKey: "customer-key-1", Amount: money.Of(4900, "KRW"), Name: "Premium"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var o billing.Outcome
+	w.Invoke("f", time.Hour, func(ctx context.Context) error {
+		o = toss.Charge(ctx, order, key, body)
+		return nil
+	}, nil)
+	_ = w.Run(start.Add(time.Hour))
+	if same(t, "heard", billing.Outcome{Result: billing.Unclear}, o); len(toss.Payments()) != 1 {
+		t.Errorf("got %d payments, want the one that was made all the same", len(toss.Payments()))
+	}
+}
+
 func TestTossTellsOfEachPaymentOnlyIfToldTo(t *testing.T) {
 	for _, tells := range []bool{false, true} {
 		s := newShop(t, bank.Habits{TellsCharges: tells})

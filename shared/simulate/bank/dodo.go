@@ -13,6 +13,9 @@ import (
 	"grantline/shared/table"
 )
 
+// dodoWaits is how long the adapter waits for an answer.
+const dodoWaits = 30 * time.Second
+
 // Dodo is Dodo Payments. It knows no request again: whatever arrives is done, so that a charge
 // that comes twice is two payments, unless the first is not decided yet. A payment is accepted
 // first and decided later. Lists lag. Webhooks are signed.
@@ -94,7 +97,7 @@ func (d *Dodo) Compose(r billing.Request) ([]byte, error) { return d.composer.Co
 
 // write is a request that has an effect, on its way and back.
 func (d *Dodo) write(verb, about string, do func() said) said {
-	s := said{}
+	s, until := said{}, d.world.Now().Add(dodoWaits)
 	switch fate := d.cross(verb, about, true); {
 	case fate == simulate.Lost:
 		s.unsent = d.chance(d.Unsent)
@@ -116,13 +119,21 @@ func (d *Dodo) write(verb, about string, do func() said) said {
 			s = said{}
 		}
 	}
+	return d.heard(s, until)
+}
+
+// heard is an answer on its way back, which nobody waits for any more after some time.
+func (d *Dodo) heard(s said, until time.Time) said {
 	d.world.Crossed()
+	if d.world.Now().After(until) {
+		return said{}
+	}
 	return s
 }
 
 // look is a request that changes nothing.
 func (d *Dodo) look(verb, about string, do func() said) said {
-	s := said{}
+	s, until := said{}, d.world.Now().Add(dodoWaits)
 	switch fate := d.cross(verb, about, false); {
 	case fate == simulate.Lost:
 		s.unsent = d.chance(d.Unsent)
@@ -135,8 +146,7 @@ func (d *Dodo) look(verb, about string, do func() said) said {
 			s = said{}
 		}
 	}
-	d.world.Crossed()
-	return s
+	return d.heard(s, until)
 }
 
 // ConsoleRefuse begins a spell in which Dodo refuses all requests, as a mistake of ours, with

@@ -17,6 +17,8 @@ const (
 	// keyLife is how long Toss remembers an Idempotency-Key (Toss Payments, "Idempotency key").
 	keyLife = 15 * 24 * time.Hour
 	won     = "KRW"
+	// tossWaits is how long the adapter waits for an answer.
+	tossWaits = 65 * time.Second
 	// tossRows are on a page of a statement, as many as the adapter asks for.
 	tossRows = 500
 )
@@ -127,7 +129,7 @@ func (t *Toss) Compose(r billing.Request) ([]byte, error) { return t.composer.Co
 
 // write is a request with an idempotency key, on its way and back.
 func (t *Toss) write(verb, about string, r request, do func() answer) answer {
-	a := answer{}
+	a, until := answer{}, t.world.Now().Add(tossWaits)
 	switch fate := t.cross(verb, about, true); {
 	case fate == simulate.Lost:
 	case fate == simulate.Busy:
@@ -141,7 +143,15 @@ func (t *Toss) write(verb, about string, r request, do func() answer) answer {
 			a = answer{}
 		}
 	}
+	return t.heard(a, until)
+}
+
+// heard is an answer on its way back, which nobody waits for any more after some time.
+func (t *Toss) heard(a answer, until time.Time) answer {
 	t.world.Crossed()
+	if t.world.Now().After(until) {
+		return answer{}
+	}
 	return a
 }
 
@@ -224,7 +234,7 @@ func (t *Toss) finish(r request, s *sent, do func() answer) {
 
 // look is a request that changes nothing.
 func (t *Toss) look(verb, about string, do func() answer) answer {
-	a := answer{}
+	a, until := answer{}, t.world.Now().Add(tossWaits)
 	switch fate := t.cross(verb, about, false); {
 	case fate == simulate.Lost:
 	case fate == simulate.Busy:
@@ -236,8 +246,7 @@ func (t *Toss) look(verb, about string, do func() answer) answer {
 			a = answer{}
 		}
 	}
-	t.world.Crossed()
-	return a
+	return t.heard(a, until)
 }
 
 // Find looks an order up.

@@ -190,7 +190,7 @@ func (t *Toss) forget(billingKey string) answer {
 		k.removed = true
 		return answer{status: 200}
 	}
-	a := answer{}
+	a, until := answer{}, t.world.Now().Add(tossWaits)
 	switch fate := t.cross("forget", about, true); {
 	case fate == simulate.Lost:
 	case fate == simulate.Busy:
@@ -204,8 +204,7 @@ func (t *Toss) forget(billingKey string) answer {
 			a = answer{}
 		}
 	}
-	t.world.Crossed()
-	return a
+	return t.heard(a, until)
 }
 
 // fine says that what was asked for is done, or was.

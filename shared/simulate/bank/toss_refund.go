@@ -22,8 +22,8 @@ func (t *Toss) Refund(_ context.Context, r billing.Refunding) billing.Refunded {
 	case a.status == 0:
 		return billing.Refunded{Result: billing.Unclear}
 	case a.status == 200:
-		if a.payment.Order != r.OrderID || a.payment.Amount-a.returned != r.Left-r.Amount.Units {
-			return billing.Refunded{Result: billing.Unclear}
+		if a.payment.Order != r.OrderID || a.payment.Amount-a.returned != r.Left-r.Amount.Units || a.payment.cancelled(a.transaction) != r.Amount.Units {
+			return billing.Refunded{Result: billing.Unclear} // the key's first body was another
 		}
 		return billing.Refunded{Result: billing.Taken, Transaction: a.transaction}
 	case a.status == 429:
@@ -34,6 +34,16 @@ func (t *Toss) Refund(_ context.Context, r billing.Refunding) billing.Refunded {
 		return billing.Refunded{Result: billing.Refused, Code: a.code}
 	}
 	return billing.Refunded{Result: billing.Unclear, Code: a.code}
+}
+
+// cancelled is how much a transaction gave back.
+func (p *Payment) cancelled(transaction string) int64 {
+	for _, r := range p.Refunds {
+		if r.ID == transaction {
+			return r.Amount
+		}
+	}
+	return 0
 }
 
 // orderOf is whose a payment is.
