@@ -281,8 +281,8 @@ func chargesAreLinearizable(t *testing.T, tables table.Tables) {
 	t.Helper()
 	asked, operations := 0, 0
 	var sum [3]int
-	for round := range rounds(t, 3) {
-		o, err := openOffice(t.Context(), tables, uint64(round+1), []int{0, 60, 25}[round%3], 5)
+	for round := range rounds(t, 2) {
+		o, err := openOffice(t.Context(), tables, uint64(round+1), []int{25, 0, 60}[round%3], 4)
 		if err != nil {
 			t.Fatal(err)
 		}
