@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"time"
 
-	"grantline/shared/catalog"
 	"grantline/shared/simulate"
 	"grantline/shared/simulate/bank"
 	"grantline/shared/simulate/deployment"
@@ -51,17 +50,9 @@ type Quarter struct {
 	calm          bool
 }
 
-// Goods is a catalog whose plans differ in all that decides something: zone, cycle, grace, and
-// what follows the last attempt.
-func Goods() *catalog.Catalog {
-	c, err := catalog.Parse([]byte(plans))
-	if err != nil {
-		panic("charging: " + err.Error())
-	}
-	return c
-}
-
-const plans = `{"products": [], "plans": [
+// Plans are a catalog's that differ in all that decides something: zone, cycle, grace, and what
+// follows the last attempt.
+const Plans = `[
  {"id": "week", "gateway": "toss", "entitlement": "premium", "name": "Week", "price": {"units": 1900, "currency": "KRW"}, "cycle": "1 weeks", "grace": true, "after_last_attempt": "unpaid"},
  {"id": "fortnight", "gateway": "toss", "entitlement": "premium", "name": "Fortnight", "price": {"units": 2900, "currency": "KRW"}, "cycle": "2 weeks", "after_last_attempt": "cancelled"},
  {"id": "month", "gateway": "toss", "entitlement": "premium", "name": "Month", "price": {"units": 4900, "currency": "KRW"}, "cycle": "1 months", "grace": true, "after_last_attempt": "unpaid"},
@@ -71,7 +62,7 @@ const plans = `{"products": [], "plans": [
  {"id": "month-usd", "gateway": "dodo", "product": "prod_month", "entitlement": "premium", "name": "Month", "price": {"units": 999, "currency": "USD"}, "cycle": "1 months", "grace": true, "after_last_attempt": "unpaid"},
  {"id": "cairo-usd", "gateway": "dodo", "product": "prod_cairo", "entitlement": "plus", "name": "Month", "price": {"units": 1299, "currency": "USD"}, "cycle": "1 months", "zone": "Africa/Cairo", "after_last_attempt": "cancelled"},
  {"id": "usage-usd", "gateway": "dodo", "product": "prod_usage", "on_demand": true, "name": "Usage", "after_last_attempt": "unpaid"}
-]}`
+]`
 
 // New has people move into the quarter. Their gateways are toss and dodo, which the deployment
 // charges through.

@@ -7,7 +7,6 @@ package town
 
 import (
 	"fmt"
-	"net/http"
 	"regexp"
 	"strings"
 	"time"
@@ -20,13 +19,16 @@ import (
 	"grantline/shared/simulate/bank"
 	"grantline/shared/simulate/charging"
 	"grantline/shared/simulate/deployment"
+	"grantline/shared/simulate/selling"
+	"grantline/shared/simulate/shop"
+	"grantline/shared/simulate/telling"
 )
 
 // Start is when towns begin; their zones' clocks change some months later.
 var Start = time.Date(2040, 1, 10, 3, 4, 5, 0, time.UTC)
 
 // Worlds are what may be lived in: one quarter, or all of them at once.
-var Worlds = []string{"charging", "all"}
+var Worlds = []string{"charging", "selling", "telling", "all"}
 
 // Config is what all seeds of a run have in common.
 type Config struct {
@@ -45,20 +47,24 @@ type Result struct {
 	Attempts int    // of charges at gateways
 	Payments int    // of them, money taken
 	Returned int    // refunds
+	Sold     int    // by stores
+	Spends   int    // of wallets
+	Told     int    // requests to servers
 	Alarms   int    // times that a person was called
 	Dead     int    // messages that went to dead letters
 	Broken   *simulate.Violation
 	Story    string // of a broken seed, what happened last
 }
 
-// quarter is part of a town.
+// quarter is part of a town whose people can hold still.
 type quarter interface {
 	Calm(is bool)
 	AtRest()
 }
 
-// rest is how long it is calm before books are held against each other.
-const rest = 6 * 24 * time.Hour
+// rest is how long it is calm before books are held against each other: longer than the
+// longest that a quarter needs.
+const rest = max(6*24*time.Hour, charging.Settles, telling.Settle)
 
 // Run lives through a seed.
 func Run(seed uint64, c Config) Result {
@@ -67,7 +73,7 @@ func Run(seed uint64, c Config) Result {
 	defer w.Close()
 	o := deployment.Options{
 		Gateways: map[string]billing.Gateway{}, Stores: map[string]purchase.Store{}, Histories: map[string][]notice.History{},
-		Releases: releases(w, c), Outages: outages(c), Span: c.Span, Without: c.Without,
+		Catalog: goods(), Releases: releases(w, c), Outages: outages(c), Span: c.Span, Without: c.Without,
 	}
 	t := &streets{w: w, c: c, o: &o}
 	t.build()
@@ -83,6 +89,9 @@ func Run(seed uint64, c Config) Result {
 		}
 		for _, q := range t.quarters {
 			q.AtRest()
+		}
+		if t.telling != nil && until.Equal(end) { // until then its servers are as they like
+			t.telling.AtRest()
 		}
 		weather.Faults = c.Faults
 		t.calm(false)
@@ -100,6 +109,12 @@ func Run(seed uint64, c Config) Result {
 	r.Dead += t.d.Notices.Died + t.d.Wakes.Died
 	if t.charging != nil {
 		r.Attempts, r.Payments, r.Returned = t.charging.Attempts, t.charging.Taken, t.charging.Returned
+	}
+	if t.selling != nil {
+		r.Sold, r.Spends = t.selling.Sold, t.selling.Spends
+	}
+	if t.telling != nil {
+		r.Told = t.telling.Requests
 	}
 	if r.Broken != nil {
 		r.Story = "about it:\n" + w.Story.Last(60, names.FindAllString(r.Broken.Detail, -1)...) + "\nall:\n" + w.Story.Last(20)
@@ -135,9 +150,10 @@ type streets struct {
 	c        Config
 	o        *deployment.Options
 	d        *deployment.Deployment
-	servers  http.RoundTripper
 	quarters []quarter
 	charging *charging.Quarter
+	selling  *selling.Quarter
+	telling  *telling.Quarter
 }
 
 func (t *streets) lives(world string) bool { return t.c.World == world || t.c.World == "all" }
@@ -148,26 +164,54 @@ func (t *streets) calm(is bool) {
 	}
 }
 
+// goods is what all quarters sell.
+func goods() *catalog.Catalog {
+	c, err := catalog.Parse([]byte(`{"products": ` + selling.Products + `, "plans": ` + charging.Plans + `}`))
+	if err != nil {
+		panic("town: " + err.Error())
+	}
+	return c
+}
+
 func (t *streets) build() {
-	var goods []*catalog.Catalog
 	var toss *bank.Toss
 	var dodo *bank.Dodo
+	var shops *shop.Street
+	var servers *telling.Servers
+	calm := t.c.Faults == (simulate.Faults{})
 	if t.lives("charging") {
 		h := bank.Habits{}
-		if t.c.Faults != (simulate.Faults{}) {
+		if !calm {
 			h = bank.Bad()
 		}
 		h.Tax = 0
 		h.Hooks = func(h notice.Hint) { t.d.Receive(h) }
 		toss, dodo = bank.NewToss(t.w, h), bank.NewDodo(t.w, h)
 		t.o.Gateways["toss"], t.o.Gateways["dodo"] = toss, dodo
-		goods = append(goods, charging.Goods())
 	}
-	t.o.Catalog = goods[0]
+	habits := shop.Habits{}
+	if !calm {
+		habits = shop.Unkind()
+	}
+	if t.lives("selling") {
+		shops = shop.Open(t.w, t.o.Catalog, habits)
+		t.o.Stores, t.o.Histories = shops.Stores(), shops.Histories()
+	}
+	if t.lives("telling") {
+		servers = telling.NewServers()
+		t.o.Endpoints = servers
+	}
 	t.d = deployment.New(t.w, *t.o)
+	if t.lives("telling") {
+		t.telling = telling.New(t.d, telling.Options{Servers: servers, Customers: t.c.People, Span: t.c.Span})
+	}
 	if t.lives("charging") {
 		t.charging = charging.New(t.d, toss, dodo, charging.Options{People: t.c.People, Span: t.c.Span})
 		t.quarters = append(t.quarters, t.charging)
+	}
+	if t.lives("selling") {
+		t.selling = selling.New(t.d, selling.Options{Shops: shops, Habits: habits, People: t.c.People, Span: t.c.Span})
+		t.quarters = append(t.quarters, t.selling)
 	}
 }
 

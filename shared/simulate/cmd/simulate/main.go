@@ -67,10 +67,10 @@ func span(text string) (first, last uint64, err error) {
 
 // tally is what all seeds come to.
 type tally struct {
-	mu                                                      sync.Mutex
-	seeds, steps, attempts, payments, returned, calls, dead uint64
-	violations                                              map[string]int
-	worst                                                   *town.Result // the broken one with the lowest seed
+	mu                                                                          sync.Mutex
+	seeds, steps, attempts, payments, returned, sold, spends, told, calls, dead uint64
+	violations                                                                  map[string]int
+	worst                                                                       *town.Result // the broken one with the lowest seed
 }
 
 func run(first, last uint64, workers int, c town.Config, all bool) int {
@@ -110,8 +110,8 @@ func run(first, last uint64, workers int, c town.Config, all bool) int {
 	}
 	fmt.Fprintf(os.Stderr, "\r%s\n", sum.line(last-first+1, time.Since(start)))
 	if sum.worst == nil {
-		fmt.Printf("%d seeds, %d steps, %d attempts, %d payments, %d refunds, %d dead letters, %d alarms: 0 violations in %.1f s\n",
-			sum.seeds, sum.steps, sum.attempts, sum.payments, sum.returned, sum.dead, sum.calls, time.Since(start).Seconds())
+		fmt.Printf("%d seeds, %d steps, %d attempts, %d payments, %d refunds, %d sales of stores, %d spends, %d requests to servers, %d dead letters, %d alarms: 0 violations in %.1f s\n",
+			sum.seeds, sum.steps, sum.attempts, sum.payments, sum.returned, sum.sold, sum.spends, sum.told, sum.dead, sum.calls, time.Since(start).Seconds())
 		return 0
 	}
 	r := sum.worst
@@ -153,6 +153,9 @@ func (t *tally) add(r town.Result) bool {
 	t.attempts += uint64(r.Attempts) //nolint:gosec // counts
 	t.payments += uint64(r.Payments) //nolint:gosec // counts
 	t.returned += uint64(r.Returned) //nolint:gosec // counts
+	t.sold += uint64(r.Sold)         //nolint:gosec // counts
+	t.spends += uint64(r.Spends)     //nolint:gosec // counts
+	t.told += uint64(r.Told)         //nolint:gosec // counts
 	t.calls += uint64(r.Alarms)      //nolint:gosec // counts
 	t.dead += uint64(r.Dead)         //nolint:gosec // counts
 	if r.Broken == nil {
