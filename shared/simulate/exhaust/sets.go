@@ -3,4 +3,4 @@ package exhaust
 import "slices"
 
 // All are the sets that there are.
-func All() []*Set { return slices.Concat(charges(), refunds(), purchases(), wallets()) }
+func All() []*Set { return slices.Concat(charges(), refunds(), purchases(), wallets(), publications()) }
