@@ -2,6 +2,7 @@ package delivery_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -210,4 +211,41 @@ func TestWhoMeetsAnotherInTheMiddleIsFollowed(t *testing.T) {
 		t.Errorf("got %v, want all 40 again", got)
 	}
 	w.idle()
+}
+
+// Three days are those in which an endpoint could have been told: what it did not take before it
+// was disabled for longer has them anew once it is active again, and is due at once.
+func TestNoEventDiesOfTheTimeInWhichItsEndpointWasDisabled(t *testing.T) {
+	for _, others := range []int{0, 12} { // who make it fail for everybody
+		w := newWorld(t)
+		w.endpoint("a")
+		down := true
+		w.receiver.answer = func(arrival) int {
+			if down {
+				return 500
+			}
+			return 200
+		}
+		for i := range others {
+			w.tell(fmt.Sprint("person ", i), event.WalletSpent)
+		}
+		w.tell("minji", event.PurchaseGranted, event.WalletSpent)
+		w.minutes(30 * 60)
+		set := func(to delivery.State) {
+			if _, err := w.registry.Change(t.Context(), table.Default, "a", delivery.Change{State: &to}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		set(delivery.Disabled)
+		w.minutes(4 * 24 * 60)
+		set(delivery.Active)
+		w.minutes(5)
+		if failures, _, err := w.registry.Failures(t.Context(), table.Default, "a", "", 10); err != nil || len(failures) != 0 {
+			t.Errorf("with %d others: dead letters: got %v, %v, want none", others, failures, err)
+		}
+		down = false
+		w.minutes(15 + others)
+		w.whole("a", "minji", 2)
+		w.idle()
+	}
 }

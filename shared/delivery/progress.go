@@ -157,6 +157,14 @@ func (p progress) since(at, now time.Time) progress {
 	return p
 }
 
+// awoken is what follows when its endpoint is active again: the event is due, and has its three
+// days from now on, for nobody tried it meanwhile.
+func (p progress) awoken(now time.Time) progress {
+	p = p.moves(p.Cursor)
+	p.DueAt = now
+	return p
+}
+
 // rewound is what follows when events after a number are to be told again.
 func (p progress) rewound(after int64, now time.Time) progress {
 	p = p.moves(after)

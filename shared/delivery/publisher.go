@@ -142,6 +142,9 @@ type look struct {
 func (l *look) at(ctx context.Context, e Endpoint) (covered bool, err error) {
 	now := l.Clock.Now().UTC()
 	d, err := open(ctx, l.Tables, l.scope, e, l.customer)
+	if err == nil && d.Parked && e.State == Active {
+		d.progress = d.awoken(now)
+	}
 	switch {
 	case err != nil:
 		return false, err
@@ -152,10 +155,6 @@ func (l *look) at(ctx context.Context, e Endpoint) (covered bool, err error) {
 	case e.State != Active:
 		return l.park(ctx, d, now)
 	case d.DueAt.After(now):
-		if d.Parked {
-			d.Parked = false
-			return l.store(ctx, &d)
-		}
 		return true, nil
 	case !clock.Room(ctx, room):
 		if d.item.Index != nil && !d.Parked {
