@@ -118,15 +118,3 @@ func (s Subscription) mostAttempts(period int) int {
 		most = attempt
 	}
 }
-
-// UnderWay is the attempt whose outcome is not known, if there is one.
-func (b *Biller) UnderWay(ctx context.Context, scope table.Scope, s Subscription) (Charge, bool, error) {
-	if s.Terms.OnDemand {
-		return Charge{}, false, nil
-	}
-	c, err := b.order(ctx, scope, OrderID(scope, s.ID, s.Period, s.Attempt))
-	if errors.Is(err, fault.NotFound) {
-		return Charge{}, false, nil
-	}
-	return c, err == nil && c.open(), err
-}

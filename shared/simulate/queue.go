@@ -25,6 +25,8 @@ type Queue[T any] struct {
 	turn     uint64 // of that plan
 	// Died counts the messages that went to the dead letters.
 	Died int
+	// Sent, if set, hears of how many messages a sender knows that they were taken.
+	Sent func(n int)
 }
 
 // QueueOptions is how a queue and its consumer are set up.
@@ -63,11 +65,14 @@ func (q *Queue[T]) Send(_ context.Context, _ string, messages []T) (int, error) 
 		q.Put(m)
 	}
 	q.world.Crossed()
-	if fate == Fine {
-		return sent, nil
-	}
 	if fate == Unheard { // they are in it, and nobody heard that they are
 		sent = 0
+	}
+	if q.Sent != nil {
+		q.Sent(sent)
+	}
+	if fate == Fine {
+		return sent, nil
 	}
 	return sent, fault.New(fault.Unavailable, "queue_unavailable", "The queue cannot be reached now.")
 }

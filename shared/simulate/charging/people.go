@@ -2,6 +2,7 @@ package charging
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"grantline/shared/billing"
@@ -170,7 +171,8 @@ func (p *person) cancel(atOnce bool) {
 			return err
 		}
 		// What the answer says of a charge that is under way, as the edge reads it.
-		_, open, err = r.Biller.UnderWay(ctx, table.Default, s)
+		charges, err := r.Biller.Charges(ctx, table.Default, s)
+		open = slices.ContainsFunc(charges, func(c billing.Charge) bool { return c.State == billing.Sending || c.State == billing.Unknown })
 		return err
 	}, func(err error) {
 		if err != nil {

@@ -19,7 +19,7 @@ import (
 type Options struct {
 	People int           // each has a subscription, or several one after another
 	Span   time.Duration // until when they act
-	// Burst has all of them due in the same minute, at a slow pace.
+	// Burst has all of them sign up, and so be due, in the same minute.
 	Burst bool
 }
 
@@ -77,7 +77,11 @@ func New(d *deployment.Deployment, toss *bank.Toss, dodo *bank.Dodo, o Options) 
 	for n := range o.People {
 		p := &person{q: q, id: fmt.Sprintf("person-%d", n)}
 		q.people = append(q.people, p)
-		q.w.After(q.within(30*24*time.Hour), p.signUp)
+		wait := q.within(30 * 24 * time.Hour)
+		if o.Burst {
+			wait = q.within(time.Minute)
+		}
+		q.w.After(wait, p.signUp)
 	}
 	return q
 }

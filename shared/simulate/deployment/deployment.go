@@ -101,6 +101,7 @@ type Deployment struct {
 	crons    []*simulate.Cron
 	windows  []window
 	sealed   uint64
+	minutes  map[string]minute // by gateway
 }
 
 type window struct{ from, to time.Time }
@@ -123,7 +124,7 @@ const (
 // New deploys into a world.
 func New(w *simulate.World, o Options) *Deployment {
 	d := &Deployment{
-		World: w, Tables: simulate.NewTables(w), Catalog: o.Catalog, Charges: map[string]*simulate.Queue[billing.Due]{}, Alarms: map[string]int{}, options: o,
+		World: w, Tables: simulate.NewTables(w), Catalog: o.Catalog, Charges: map[string]*simulate.Queue[billing.Due]{}, Alarms: map[string]int{}, options: o, minutes: map[string]minute{},
 	}
 	if d.Catalog == nil {
 		goods, err := catalog.Embedded()
@@ -138,6 +139,7 @@ func New(w *simulate.World, o Options) *Deployment {
 	if len(o.Releases) == 0 {
 		o.Releases = []Settings{Defaults()}
 	}
+	d.options.Releases = o.Releases
 	for range o.Outages {
 		from := w.Now().Add(time.Duration(w.Dice.Int64N(int64(o.Span))))
 		d.windows = append(d.windows, window{from, from.Add(time.Duration(w.Dice.Int64N(int64(8 * time.Hour))))})
@@ -146,6 +148,7 @@ func New(w *simulate.World, o Options) *Deployment {
 		d.Charges[gateway] = simulate.NewQueue(w, simulate.QueueOptions{
 			Name: gateway, Function: function, Visibility: hides, MostReceives: mostReceives, Batch: batch, Limit: limit,
 		}, func(ctx context.Context, due billing.Due) error { return work(ctx, d.Release(), due) })
+		d.Charges[gateway].Sent = func(n int) { d.handed(gateway, n) }
 	}
 	charge := func(ctx context.Context, r *Release, due billing.Due) error {
 		return r.Biller.Work(event.Because(ctx, event.Cause{Kind: event.BySchedule}), due.Scope(), due.Subscription)
@@ -299,6 +302,34 @@ func (d *Deployment) schedule() {
 		}
 		c.Wake(due)
 	})
+}
+
+// minute is what was handed over to an account's queue in one.
+type minute struct {
+	at   int64
+	sent int
+}
+
+// handed holds an account's lanes together against its pace. Of two releases at work the faster
+// one's counts.
+func (d *Deployment) handed(gateway string, n int) {
+	pace := 0
+	for _, s := range d.options.Releases {
+		switch gateway {
+		case "toss":
+			pace = max(pace, s.TossPace)
+		case "dodo":
+			pace = max(pace, s.DodoPace)
+		}
+	}
+	m := d.minutes[gateway]
+	if now := d.World.Now().Unix() / 60; m.at != now {
+		m = minute{at: now}
+	}
+	m.sent += n
+	if d.minutes[gateway] = m; pace > 0 && m.sent > pace {
+		d.World.Fail("the pace of an account is kept", "%d were handed over to %s in a minute, of %d", m.sent, gateway, pace)
+	}
 }
 
 func idle(until *time.Time, err error) (time.Time, error) {

@@ -73,9 +73,9 @@ func Run(seed uint64, c Config) Result {
 	defer w.Close()
 	o := deployment.Options{
 		Gateways: map[string]billing.Gateway{}, Stores: map[string]purchase.Store{}, Histories: map[string][]notice.History{},
-		Catalog: goods(), Releases: releases(w, c), Outages: outages(c), Span: c.Span, Without: c.Without,
+		Catalog: goods(), Releases: releases(w, c, seed%burstEach == 0), Outages: outages(c), Span: c.Span, Without: c.Without,
 	}
-	t := &streets{w: w, c: c, o: &o}
+	t := &streets{w: w, c: c, o: &o, burst: seed%burstEach == 0}
 	t.build()
 	middle, end := Start.Add(c.Span/2), Start.Add(c.Span)
 	for _, until := range []time.Time{middle, end} {
@@ -125,14 +125,21 @@ func Run(seed uint64, c Config) Result {
 // names are of whom and what a broken promise may be about.
 var names = regexp.MustCompile(`\b(gl|cus|apple|play|appsintoss)_[A-Za-z0-9:_.-]+|\b(sub|person|demand|buyer|sale|order)-[0-9]+`)
 
+// burstEach is of how many towns one is where all are due in the same minute, of accounts whose
+// pace is slow.
+const burstEach = 8
+
 // releases are two: the second comes in the middle of the span, with more shards, a shorter
 // lease and another pace, and for some hours both are at work.
-func releases(w *simulate.World, c Config) []deployment.Settings {
+func releases(w *simulate.World, c Config, burst bool) []deployment.Settings {
 	first := deployment.Defaults()
 	second := first
 	second.Since = Start.Add(c.Span/4 + time.Duration(w.Dice.Int64N(int64(c.Span/8))))
 	second.Rolls = time.Duration(w.Dice.Int64N(int64(6 * time.Hour)))
 	second.Shards, second.Lease, second.TossPace, second.DodoPace = 2, 100*time.Second, 200, 60
+	if burst {
+		first.TossPace, first.DodoPace, second.TossPace, second.DodoPace = 5, 3, 4, 2
+	}
 	return []deployment.Settings{first, second}
 }
 
@@ -149,6 +156,7 @@ type streets struct {
 	w        *simulate.World
 	c        Config
 	o        *deployment.Options
+	burst    bool
 	d        *deployment.Deployment
 	quarters []quarter
 	charging *charging.Quarter
@@ -206,7 +214,7 @@ func (t *streets) build() {
 		t.telling = telling.New(t.d, telling.Options{Servers: servers, Customers: t.c.People, Span: t.c.Span})
 	}
 	if t.lives("charging") {
-		t.charging = charging.New(t.d, toss, dodo, charging.Options{People: t.c.People, Span: t.c.Span})
+		t.charging = charging.New(t.d, toss, dodo, charging.Options{People: t.c.People, Span: t.c.Span, Burst: t.burst})
 		t.quarters = append(t.quarters, t.charging)
 	}
 	if t.lives("selling") {
