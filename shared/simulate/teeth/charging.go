@@ -92,7 +92,7 @@ func charging() []Fault {
 		}
 		c = c.void(o.Code)`, `	case NotMade:
 		c = c.void(o.Code)`),
-			Run: inCharging.without("compare"), Breaks: "no money without a record",
+			Run: inCharging, Breaks: "no money without a record",
 		},
 		{
 			Name: "final-answer-is-a-decline-at-once", Is: "an answer that will not change is a decline at the first look that finds nothing",

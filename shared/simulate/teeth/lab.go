@@ -25,6 +25,7 @@ const (
 	Unbuilt  Verdict = "does not compile" // which finds nothing
 	Failed   Verdict = "failed"           // the run ended neither well nor by a violation
 	Endless  Verdict = "endless"          // it did not end in time
+	Unsound  Verdict = "unsound"          // the run finds something without the fault as well
 )
 
 // Finding is what one run made of a fault.
@@ -59,7 +60,7 @@ func (l Lab) Simulate(ctx context.Context, edits []Edit, run Run) (Finding, erro
 		return Finding{}, err
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
-	of, arguments := "./shared/simulate/cmd/simulate", []string{"-seeds", run.Seeds, "-stop"}
+	of, arguments := "./shared/simulate/cmd/simulate", []string{"-seeds", run.Seeds}
 	build := []string{"build", "-overlay", overlay}
 	if run.Set != "" {
 		of, arguments = "./shared/simulate/exhaust", []string{"-test.run", "^TestSets$/^" + run.Set + "$", "-test.count", "1"}

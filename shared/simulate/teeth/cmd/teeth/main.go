@@ -47,10 +47,11 @@ type wish struct {
 	told                      bool
 	to                        io.Writer
 	lab                       teeth.Lab
+	bare                      map[string]teeth.Finding // of runs without any fault
 }
 
 func start(ctx context.Context, arguments []string, to io.Writer) (missed int, err error) {
-	w := wish{to: to}
+	w := wish{to: to, bare: map[string]teeth.Finding{}}
 	flags := flag.NewFlagSet("teeth", flag.ContinueOnError)
 	only := flags.String("only", "", "those alone whose names this expression matches")
 	flags.StringVar(&w.seeds, "seeds", "", "run these seeds instead of each fault's own, such as 1-1000")
@@ -128,6 +129,17 @@ func (w wish) look(ctx context.Context, f teeth.Fault) (is teeth.Finding, err er
 		}
 	}
 	for _, run := range runs {
+		// What is broken without a fault as well says nothing of the fault.
+		if _, known := w.bare[run.String()]; !known {
+			if is, err = w.lab.Simulate(ctx, nil, run); err != nil {
+				return is, err
+			}
+			w.bare[run.String()] = is
+		}
+		if is = w.bare[run.String()]; is.Verdict != teeth.Survived {
+			is.Verdict = teeth.Unsound
+			break
+		}
 		is, err = w.lab.Simulate(ctx, f.Edits, run)
 		if err != nil || is.Verdict != teeth.Survived {
 			break
