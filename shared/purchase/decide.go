@@ -110,7 +110,7 @@ func (b *Book) decide(was state, news News, now time.Time) (decision, error) {
 	}
 	if b.follows(is.line.Store) {
 		if !over {
-			is.line.Again = news.Again
+			is.line.Again = is.again(news)
 		}
 		if len(is.forgotten) > 0 {
 			is.line.Again = soonest(is.line.Again, now.Add(reviewLate))
@@ -179,6 +179,16 @@ func (b *Book) own(is *decision, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// again is when the store is to be asked at the latest. A word that is older than what is known,
+// such as one that was asked for at the same time by a clock that is behind, puts nothing off
+// and ends nothing: it may bring nearer what the newer word asked for.
+func (is *decision) again(news News) time.Time {
+	if e := is.entries[0]; e.was.ID != "" && e.sale.AsOf.Before(e.was.AsOf) {
+		return soonest(is.line.Again, news.Again)
+	}
+	return news.Again
 }
 
 // supersede gives up what was sold with a token whose place another took, unless that was
