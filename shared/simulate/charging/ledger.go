@@ -23,6 +23,7 @@ type order struct {
 	Amount       int64               `json:"amount"`
 	Currency     string              `json:"currency"`
 	Refunded     int64               `json:"refunded"`
+	SentAt       time.Time           `json:"sentAt"`
 	Payment      *struct {
 		Key string `json:"key"`
 	} `json:"payment"`
@@ -31,9 +32,7 @@ type order struct {
 		Stray string              `json:"stray"`
 	} `json:"refunds"`
 
-	sentAt   time.Time // the gateway's, of the first request that had an effect
 	payments []*payment
-	declined bool
 }
 
 // payment is money that a gateway took.
@@ -131,7 +130,7 @@ func (q *Quarter) orderWritten(item table.Item) {
 		q.orders[is.ID] = was
 		q.listed = append(q.listed, was)
 	}
-	is.sentAt, is.payments, is.declined = was.sentAt, was.payments, was.declined
+	is.payments = was.payments
 	before := was.State
 	*was = is
 	if before == billing.Paid && is.State != billing.Paid || before == billing.Declined && is.State != billing.Declined {
