@@ -2,6 +2,7 @@ package charging
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +25,8 @@ type order struct {
 	Currency     string              `json:"currency"`
 	Refunded     int64               `json:"refunded"`
 	SentAt       time.Time           `json:"sentAt"`
+	Code         string              `json:"code"`
+	Class        billing.Class       `json:"class"`
 	Payment      *struct {
 		Key string `json:"key"`
 	} `json:"payment"`
@@ -138,6 +141,11 @@ func (q *Quarter) orderWritten(item table.Item) {
 	}
 	if is.State == billing.Paid && before != billing.Paid {
 		q.recorded(was)
+	}
+	// What was closed without a word of the gateway's is a decline as well, between others.
+	if n := q.subscription(is.Subscription).period(is.Period); is.State == billing.Declined && !is.OnDemand &&
+		!slices.ContainsFunc(n.declines, func(d decline) bool { return d.order == is.ID }) {
+		n.declines = append(n.declines, decline{is.ID, is.Cards, is.Code, is.Class, q.w.Now()})
 	}
 	// Some act at the very moment at which they are charged.
 	if p := q.holders[is.Subscription]; is.State == billing.Sending && before != billing.Sending && p != nil && p.sub == is.Subscription && q.chance(4) {

@@ -143,6 +143,9 @@ func releases(w *simulate.World, c Config, burst bool) []deployment.Settings {
 	return []deployment.Settings{first, second}
 }
 
+// longestOutage is deployment's.
+const longestOutage = 8 * time.Hour
+
 // outages of the schedules, up to eight hours each: six in two years, if anything goes wrong.
 func outages(c Config) int {
 	if c.Faults == (simulate.Faults{}) {
@@ -211,7 +214,7 @@ func (t *streets) build() {
 	}
 	t.d = deployment.New(t.w, *t.o)
 	if t.lives("telling") {
-		t.telling = telling.New(t.d, telling.Options{Servers: servers, Customers: t.c.People, Span: t.c.Span})
+		t.telling = telling.New(t.d, telling.Options{Servers: servers, Customers: t.c.People, Span: t.c.Span, Out: time.Duration(outages(t.c)) * longestOutage})
 	}
 	if t.lives("charging") {
 		t.charging = charging.New(t.d, toss, dodo, charging.Options{People: t.c.People, Span: t.c.Span, Burst: t.burst})
