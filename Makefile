@@ -117,6 +117,25 @@ bench: ## Benchmarks, for ratios within one run
 bench-fanout: ## 1,000, 10,000 and 100,000 due in one minute, on real tables and queues
 	$(WITH_SERVICES) go test -run '^$$' -bench Fanout -benchtime 3x -timeout 60m ./infra/bench
 
+.PHONY: simulate
+simulate: ## Live through years of charges, sales and telling in bad weather (SEEDS, default 1000)
+	go run ./shared/simulate/cmd/simulate -world charging -seeds 1-$${SEEDS:-1000}
+	go run ./shared/simulate/cmd/simulate -world selling -people 8 -years 0.5 -seeds 1-$$(( $${SEEDS:-1000} / 10 + 1 ))
+	go run ./shared/simulate/cmd/simulate -world all -people 5 -years 0.25 -seeds 1-$$(( $${SEEDS:-1000} / 50 + 1 ))
+
+.PHONY: exhaust
+exhaust: ## All orders of two or three handlers with a crash at each step (PATHS of each set, default all)
+	go test -count=1 -v -timeout 6h -run TestSets ./shared/simulate/exhaust -paths=$${PATHS:--1}
+
+.PHONY: teeth
+teeth: ## Plant each fault that the simulation has to find, and switch each layer off; about an hour
+	go run ./shared/simulate/teeth/cmd/teeth
+	go run ./shared/simulate/teeth/cmd/teeth -layers
+
+.PHONY: histories
+histories: ## What many do at once on real tables, explained by one order or found impossible (HISTORY_ROUNDS)
+	CGO_ENABLED=1 HISTORY_ROUNDS=$${HISTORY_ROUNDS:-60} $(WITH_SERVICES) go test -race -count=1 -v -timeout 60m -run Linearizable ./shared/dbtest/history
+
 .PHONY: kill-consumers
 kill-consumers: ## Kill consumers at random for 10 minutes under 500 due subscriptions (KILL_SECONDS, KILL_SUBSCRIPTIONS, KILL_MILLISECONDS, KILL_SEED)
 	KILL_SECONDS=$${KILL_SECONDS:-600} KILL_SUBSCRIPTIONS=$${KILL_SUBSCRIPTIONS:-500} KILL_MILLISECONDS=$${KILL_MILLISECONDS:-300} \
