@@ -80,7 +80,7 @@ func (q *Quarter) signed(to *server, id string, header http.Header, body []byte,
 		}
 		known := !s.since.After(begun)
 		good := is(s.is.Signing)
-		if must := known && kept <= 3 && expired.After(sent.Add(5*time.Second)) || newest && len(to.secrets) == 1; must && !good {
+		if must := known && kept <= 3 && expired.After(sent.Add(inFlight)) || newest && len(to.secrets) == 1; must && !good {
 			q.fail(Signed, "a request to %s verifies with no secret that it had %d rotations ago", to.name, kept)
 		}
 		newest = false

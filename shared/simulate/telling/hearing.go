@@ -25,6 +25,8 @@ type hearing struct {
 	leased time.Time
 	moved  time.Time // when it last took one, or the cursor moved
 	tried  time.Time // when it was last sent one
+	parked bool
+	awoken time.Time // when it last was parked no more
 	// lowered is when somebody last had events told again.
 	lowered time.Time
 }
@@ -88,7 +90,8 @@ const (
 )
 
 // prompt holds an attempt to when it could have been made at the latest: soon after nothing was in
-// the way any more, or after a pause where it was tried before or its server failed for everybody.
+// the way any more, or after a pause where something was not taken or its server failed for
+// everybody.
 func (q *Quarter) prompt(h *hearing, e *written) {
 	s, ready, most := h.server, e.when, soon+q.o.Out
 	for _, at := range []time.Time{s.added, s.asks[len(s.asks)-1].since, h.moved, h.tried, h.lowered} {
@@ -96,7 +99,7 @@ func (q *Quarter) prompt(h *hearing, e *written) {
 			ready = at
 		}
 	}
-	again := *h.fate(e)&tried != 0
+	again := *h.fate(e)&tried != 0 || h.tried.After(h.moved)
 	if !s.open.IsZero() {
 		return
 	}
@@ -109,7 +112,11 @@ func (q *Quarter) prompt(h *hearing, e *written) {
 	if again {
 		most += longest
 	}
-	if waited := q.w.Now().Sub(ready); waited > most {
+	waited := q.w.Now().Sub(ready)
+	if !again {
+		q.Slowest = max(q.Slowest, waited)
+	}
+	if waited > most {
 		q.fail(Unslowed, "%s was told of %s %v after it could have been, again is %v", s.name, e.words, waited, again)
 	}
 }
@@ -155,16 +162,21 @@ func (h *hearing) skips(q *Quarter, e *written) bool {
 	return h.server.format == delivery.RevenueCat && (e.event.Type != event.EntitlementGranted || h.of.unnamed)
 }
 
-// lives says why an event cannot be given up yet, "" if it can.
+// lives says why an event cannot be given up yet, "" if it can. Its three days begin when it
+// happened, when it was to be told again, or when
+// it waited no more for its server to be active.
 func (q *Quarter) lives(h *hearing, e *written) string {
 	const patience, skew = 72 * time.Hour, 10 * time.Second
 	now := q.w.Now()
-	switch {
-	case now.Add(skew).Before(e.event.At.Add(patience)):
+	switch recent := func(at time.Time) bool { return now.Add(skew).Before(at.Add(patience)) }; {
+	case recent(e.event.At):
 		return "happened less than three days ago"
-	case *h.fate(e)&tried != 0:
-		return ""
-	case h.server.open.IsZero() || now.Add(skew).Before(h.server.since.Add(patience)):
+	case recent(h.lowered):
+		return "was to be told again less than three days ago"
+	case recent(h.awoken):
+		return "waited until its server was active, less than three days ago"
+	}
+	if *h.fate(e)&tried == 0 && (h.server.open.IsZero() || now.Add(skew).Before(h.server.since.Add(patience))) {
 		return "was never tried, by a server that fails for everybody for less than three days"
 	}
 	return ""
@@ -382,7 +394,10 @@ func (q *Quarter) progresses(h *hearing, is progress, entry bool) {
 		h.moved = now
 	}
 	h.began = min(h.began, is.Cursor)
-	h.cursor, h.entry, h.leased = is.Cursor, entry, is.Leased
+	if h.parked && !is.Parked {
+		h.awoken = now
+	}
+	h.cursor, h.entry, h.leased, h.parked = is.Cursor, entry, is.Leased, is.Parked
 	if !entry && !p.waits && h.cursor < p.head.Sequence {
 		q.fail(Entered, "%s was told of %d of %d events of %s, and nothing leads back to it", s.name, h.cursor, p.head.Sequence, p.ref)
 	}

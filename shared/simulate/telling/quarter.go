@@ -61,6 +61,8 @@ type Quarter struct {
 	// Requests counts those that arrived, Repeats those of them that told of what was taken
 	// before, Letters the dead letters that were written.
 	Requests, Repeats, Letters int
+	// Slowest is the longest that an event waited for its first attempt which nothing held up.
+	Slowest time.Duration
 
 	d        *deployment.Deployment
 	w        *simulate.World
@@ -106,6 +108,7 @@ func New(d *deployment.Deployment, o Options) *Quarter {
 func (q *Quarter) tick(scope table.Scope, whole bool) {
 	fanout := &delivery.Fanout{
 		Tables: q.d.Tables, Clock: q.w.Clock(), Log: slog.New(slog.DiscardHandler), Scopes: []table.Scope{scope}, Queue: q.d.Wakes,
+		MostALane: 1, // so that a lane is soon longer than a tick can
 	}
 	c := &simulate.Cron{Function: "publish-fanout", Every: time.Minute, Limit: 50 * time.Second, Run: func(ctx context.Context) (time.Time, error) {
 		report, err := fanout.Tick(ctx)

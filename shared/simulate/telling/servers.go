@@ -135,6 +135,9 @@ func (q *Quarter) request(r *http.Request, body []byte) (*http.Response, error) 
 	if e != nil {
 		about += " " + e.words + "+" + part
 	}
+	if e != nil && e.of.scope != to.scope {
+		q.fail(Apart, "%s is told of %s, which is another's", to.name, e.words)
+	}
 	sent := w.Now()
 	test := strings.HasPrefix(id, "test_")
 	if !test {
@@ -201,9 +204,6 @@ func (q *Quarter) arrives(to *server, e *written, header http.Header, body []byt
 	if e == nil {
 		q.unknown(to, id, body)
 		return http.StatusNotFound, 0
-	}
-	if e.of.scope != to.scope {
-		q.fail(Apart, "%s is told of %s, which is another's", to.name, e.words)
 	}
 	if !late && to.off(sent.Add(-inFlight)) {
 		q.fail(Left, "%s is told of %s at %v", to.name, e.words, now)

@@ -29,7 +29,7 @@ func live(t testing.TB, seed uint64, faults simulate.Faults, span time.Duration)
 	t.Cleanup(w.Close)
 	servers := telling.NewServers()
 	d := deployment.New(w, deployment.Options{Endpoints: servers})
-	q := telling.New(d, telling.Options{Servers: servers, Customers: 6, Span: span, Sandbox: true})
+	q := telling.New(d, telling.Options{Servers: servers, Customers: 4, Span: span, Sandbox: true})
 	v := w.Run(start.Add(span))
 	if v == nil {
 		weather.Faults = simulate.Faults{}
@@ -45,8 +45,8 @@ func live(t testing.TB, seed uint64, faults simulate.Faults, span time.Duration)
 func TestWhateverHappensEveryEventIsToldInOrderOrIsADeadLetter(t *testing.T) {
 	var requests, repeats, letters int
 	var steps uint64
-	for seed := range uint64(24) {
-		l := live(t, seed, simulate.Bad(), 30*day)
+	for seed := range uint64(18) {
+		l := live(t, seed, simulate.Bad(), 6*day)
 		if l.violation != nil {
 			t.Fatalf("seed %d: %v\n%s", seed, l.violation, l.Story.Last(60))
 		}
@@ -59,7 +59,7 @@ func TestWhateverHappensEveryEventIsToldInOrderOrIsADeadLetter(t *testing.T) {
 }
 
 func TestASeedIsTheSameStoryEachTime(t *testing.T) {
-	one, two, other := live(t, 7, simulate.Bad(), 20*day), live(t, 7, simulate.Bad(), 20*day), live(t, 8, simulate.Bad(), 20*day)
+	one, two, other := live(t, 7, simulate.Bad(), 4*day), live(t, 7, simulate.Bad(), 4*day), live(t, 8, simulate.Bad(), 4*day)
 	if one.Print() != two.Print() || one.Steps() != two.Steps() {
 		t.Errorf("got %d steps with print %x, then %d with %x, want the same", one.Steps(), one.Print(), two.Steps(), two.Print())
 	}
