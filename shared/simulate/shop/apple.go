@@ -241,7 +241,7 @@ func (a *Apple) stands(id, line string) (purchase.News, error) {
 	if s.line.ID != line {
 		return purchase.News{}, outage(a.name)
 	}
-	news := purchase.News{Sales: []purchase.Sale{a.read(a.say(s, f, as))}}
+	news := purchase.News{Sales: []purchase.Sale{a.read(a.say(s, f, a.signs(as)))}}
 	if s.Product.Kind != catalog.Subscription {
 		return news, nil
 	}
@@ -256,7 +256,16 @@ func (a *Apple) stands(id, line string) (purchase.News, error) {
 	if !known {
 		return purchase.News{}, outage(a.name)
 	}
+	as = a.signs(as)
 	return newest(news, purchase.News{Sales: []purchase.Sale{a.read(a.say(r.last, f, as))}, Standing: stand(r, as)}), nil
+}
+
+// signs is when an answer is signed that shows what was at an instant.
+func (a *Apple) signs(as time.Time) time.Time {
+	if now := a.now(); as.Before(now) && a.dice(a.habits.Resigned) {
+		return now
+	}
+	return as
 }
 
 // newest puts two news of one line together: of each transaction the newest word, and the

@@ -312,7 +312,7 @@ func (o *TossOrder) Access(now time.Time) (until time.Time, ok bool) {
 	case !o.renews:
 		return time.Time{}, true
 	case o.status == tossGrace:
-		return o.ends, true
+		return o.at.Add(tossGraceFor), true // what bounds it, for nobody says until when
 	}
 	return o.ends, o.status == tossActive && o.ends.After(now)
 }

@@ -21,6 +21,7 @@ type Habits struct {
 	LateMost            time.Duration // of Google's and Toss's; Apple tries again by its own times
 	Behind              int           // answers that are of some time ago
 	BehindMost          time.Duration
+	Resigned            int // of Apple's answers that are behind, those that are signed now all the same
 	Poor                int // renewals whose money cannot be taken at once
 }
 
