@@ -36,7 +36,7 @@ func (m *mood) next(q *Quarter) {
 	}
 	m.kind = []kind{flaky, down, hangs, pushed, slow, picky}[q.w.Dice.IntN(6)]
 	most := 20 * time.Hour
-	if q.chance(25) {
+	if q.chance(35) {
 		most = 5 * day
 	}
 	m.until = q.w.Now().Add(time.Minute + q.within(most))
