@@ -94,10 +94,15 @@ func (g *Gateway) Refund(ctx context.Context, r billing.Refunding) billing.Refun
 // cancel that took r.Amount off r.Left, no earlier than r.Since but for a minute that
 // Toss's clock may be behind ours.
 //
+// One that is older than that is another's, and ours is Absent: it has taken away the very
+// balance that our lock asks for, a balance only falls, and so ours neither was made nor ever
+// can be, however late its entry might show. This rests on the clocks alone.
+//
 // Two things cannot be told. A cancel that somebody else made of the same amount, with as
-// much left before it, is taken for ours: Toss shows no key with a cancel, and the lock
-// lets only one of the two happen. And where a cancel does not say what it left, one of
-// the same amount after r.Since is taken for ours, and several are unclear.
+// much left before it, in the last minute before r.Since or after it, is taken for ours: Toss
+// shows no key with a cancel, and the lock lets only one of the two happen. And where a cancel
+// does not say what it left, one of the same amount after r.Since is taken for ours, and
+// several are unclear.
 func (g *Gateway) FindRefund(ctx context.Context, r billing.Refunding) billing.Refunded {
 	if !refundable(r) {
 		g.config.Log.LogAttrs(ctx, slog.LevelError, "refund not looked up at toss: it is none that can have been asked for", slog.String("order", r.OrderID))
@@ -240,18 +245,21 @@ func standing(p object, r billing.Refunding) (refund billing.Refunded, strange b
 		return unclear, true
 	}
 	var fit []given
-	early := false
+	doubt := false
 	since := r.Since.Truncate(time.Second) // as Toss writes it
 	for _, c := range fitting(cancels, r) {
 		switch {
 		case c.leftKnown && (c.at.IsZero() || !c.at.Before(since.Add(-clocks))), !c.leftKnown && !c.at.IsZero() && !c.at.Before(since):
 			fit = append(fit, c)
-		case c.leftKnown || c.at.IsZero():
-			early = true // the very cancel, but before we asked; or nobody knows when
+		case c.leftKnown:
+			// The very cancel, but before we asked: another's, if it stands.
+			doubt = doubt || !c.done || left > r.Left-r.Amount.Units
+		case c.at.IsZero():
+			doubt = true // nobody knows when
 		}
 	}
 	switch {
-	case len(fit) > 1 || early:
+	case len(fit) > 1 || doubt:
 		return unclear, false
 	case len(fit) == 1:
 		if !fit[0].done || left > r.Left-r.Amount.Units {

@@ -112,23 +112,16 @@ func standing(p *Payment, r billing.Refunding) billing.Refunded {
 	}
 	left, since := p.Amount-p.Returned, r.Since.Truncate(time.Second).Add(-time.Minute)
 	var fit *Refund
-	fits, early := 0, false
 	for _, c := range p.Refunds {
-		switch {
-		case c.Amount != r.Amount.Units || c.left != r.Left-r.Amount.Units:
-		case c.At.Truncate(time.Second).Before(since):
-			early = true
-		default:
+		// What is left only falls, so that one fits at most; one from before is another's.
+		if c.Amount == r.Amount.Units && c.left == r.Left-r.Amount.Units && !c.At.Truncate(time.Second).Before(since) {
 			fit = c
-			fits++
 		}
 	}
 	switch {
-	case fits > 1 || early:
+	case fit != nil && left > r.Left-r.Amount.Units:
 		return billing.Refunded{Result: billing.Unclear}
-	case fits == 1 && left > r.Left-r.Amount.Units:
-		return billing.Refunded{Result: billing.Unclear}
-	case fits == 1:
+	case fit != nil:
 		return billing.Refunded{Result: billing.Taken, Transaction: fit.ID}
 	}
 	return billing.Refunded{Result: billing.Absent} // the payment shows all that was given back of it
