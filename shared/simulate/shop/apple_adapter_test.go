@@ -117,7 +117,9 @@ func (s appStore) notification(h notice.Hint) string {
 // unrevoked says of no chain that it was revoked.
 type unrevoked struct{}
 
-func (unrevoked) Standing(context.Context, apple.Chain) (apple.Standing, error) { return apple.Standing{State: apple.StandingGood}, nil }
+func (unrevoked) Standing(context.Context, apple.Chain) (apple.Standing, error) {
+	return apple.Standing{State: apple.StandingGood}, nil
+}
 
 func TestAppleIsToldOfAsItsAdapterTells(t *testing.T) {
 	goods, err := catalog.Embedded()
