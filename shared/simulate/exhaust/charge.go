@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"grantline/shared/billing"
+	"grantline/shared/money"
 )
 
 // charges race for the money of a period that is due: messages about it, the gateway's word,
@@ -11,10 +12,10 @@ import (
 func charges() []*Set {
 	var sets []*Set
 	for _, isKeyed := range []bool{true, false} {
-		name, due := "-keyless", dueKeyless
-		tried, taken := triedKeyless, takenKeyless
+		name, due, paid := "-keyless", dueKeyless, paidKeyless
+		tried, taken, declined := triedKeyless, takenKeyless, againKeyless
 		if isKeyed {
-			name, due, tried, taken = "-keyed", dueKeyed, triedKeyed, takenKeyed
+			name, due, paid, tried, taken, declined = "-keyed", dueKeyed, paidKeyed, triedKeyed, takenKeyed, againKeyed
 		}
 		add := func(of string, begins func() begins, race func(c *contract)) {
 			sets = append(sets, &Set{
@@ -66,10 +67,62 @@ func charges() []*Set {
 			c.deliver("delivery 2")
 			c.cancel(true)
 		})
+		add("charge-cancel-resume", due, func(c *contract) {
+			c.deliver("delivery")
+			c.cancel(false)
+			c.resume()
+		})
+		add("charge-plan-cancel", due, func(c *contract) {
+			c.deliver("delivery")
+			c.change()
+			c.cancel(false)
+		})
+		add("retry-webhook", declined, func(c *contract) {
+			c.deliver("delivery 1")
+			c.deliver("delivery 2")
+			c.notice("webhook")
+		})
+		add("retry-cancel", declined, func(c *contract) {
+			c.deliver("delivery 1")
+			c.deliver("delivery 2")
+			c.cancel(true)
+		})
+		add("demand-same", paid, func(c *contract) {
+			c.demand("demand 1")
+			c.demand("demand 2")
+			c.notice("webhook")
+		})
+		add("demand-cancel", paid, func(c *contract) {
+			c.demand("demand")
+			c.cancel(true)
+			c.notice("webhook")
+		})
+		add("signup-twice", nothing, func(c *contract) {
+			c.races(0)
+			c.subscribe("sign-up 1")
+			c.subscribe("sign-up 2")
+		})
 		if isKeyed {
 			add("charge-card", due, func(c *contract) {
 				c.deliver("delivery")
-				c.recard()
+				c.recard("change of card", "second")
+			})
+			add("charge-card-webhook", due, func(c *contract) {
+				c.deliver("delivery")
+				c.recard("change of card", "second")
+				c.notice("webhook")
+			})
+			add("charge-card-tried", tried, func(c *contract) {
+				c.deliver("delivery")
+				c.recard("change of card", "second")
+			})
+			add("retry-card", declined, func(c *contract) {
+				c.deliver("delivery")
+				c.recard("change of card", "second")
+			})
+			add("retry-two-cards", declined, func(c *contract) {
+				c.recard("second card", "second")
+				c.recard("third card", "third")
 			})
 		}
 	}
@@ -93,9 +146,39 @@ func (c *contract) change() {
 }
 
 // recard is the customer's other card.
-func (c *contract) recard() {
-	c.ask("change of card", func(ctx context.Context) error {
-		_, _, _, err := c.biller.ChangeMethod(ctx, scope, subscriptionID, &billing.NewCard{AuthKey: "second", CustomerKey: "key-of-person"}, "")
+func (c *contract) recard(name, proof string) {
+	c.ask(name, func(ctx context.Context) error {
+		_, _, _, err := c.biller.ChangeMethod(ctx, scope, subscriptionID, &billing.NewCard{AuthKey: proof, CustomerKey: "key-of-person"}, "")
+		return err
+	})
+}
+
+// resume is the customer who takes its word back.
+func (c *contract) resume() {
+	c.ask("resume", func(ctx context.Context) error {
+		_, err := c.biller.Resume(ctx, scope, subscriptionID)
+		return err
+	})
+}
+
+// subscribe is the customer who signs up.
+func (c *contract) subscribe(name string) {
+	c.ask(name, func(ctx context.Context) error {
+		_, err := c.biller.Subscribe(ctx, scope, c.signUp())
+		return err
+	})
+}
+
+// demand is the company that charges what was used.
+func (c *contract) demand(name string) {
+	c.demanded = true
+	c.orders[0].id = "demand-1"
+	amount := money.Of(700, "USD")
+	if c.keyed {
+		amount = money.Of(700, "KRW")
+	}
+	c.ask(name, func(ctx context.Context) error {
+		_, err := c.biller.Demand(ctx, scope, subscriptionID, billing.Demand{OrderID: c.orders[0].id, Amount: amount})
 		return err
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"grantline/shared/catalog"
 	"grantline/shared/notice"
 	"grantline/shared/reminder"
+	"grantline/shared/schedule"
 	"grantline/shared/table"
 )
 
@@ -20,11 +21,15 @@ type contract struct {
 	biller *billing.Biller
 	keyed  bool
 	again  []again
-	orders [2]order // of the period that is due: its first attempt and the next
-	ended  bool     // the subscription is, or will be with its period
-	cards  int
-	plan   string
-	told   sequences
+	period int
+	orders [schedule.MostAttempts]order // of that period's attempts
+	// demanded says that the order is one on demand instead.
+	demanded bool
+	ended    bool // the subscription is, or will be with its period
+	cards    int
+	plan     string
+	told     sequences
+	begun    begins
 }
 
 // order is what the promises have to know of one.
@@ -68,15 +73,23 @@ func newContract(p *Path, isKeyed bool) *contract {
 		Gateways: billing.Gateways{billing.GatewayName{Scope: scope, Gateway: name}: g}, Shards: 1, Lease: 2 * time.Minute,
 		Courier: everybody{},
 	}
-	for n := range c.orders {
-		c.orders[n].id = orderIDs()[n]
-	}
+	c.races(1)
 	return c
 }
 
-var orderIDs = sync.OnceValue(func() (ids [2]string) {
-	for n := range ids {
-		ids[n] = billing.OrderID(scope, subscriptionID, 1, n+1)
+// races says of which period the race is.
+func (c *contract) races(period int) {
+	c.period = period
+	for n := range c.orders {
+		c.orders[n].id = orderIDs()[period][n]
+	}
+}
+
+var orderIDs = sync.OnceValue(func() (ids [2][schedule.MostAttempts]string) {
+	for period := range ids {
+		for n := range ids[period] {
+			ids[period][n] = billing.OrderID(scope, subscriptionID, period, n+1)
+		}
 	}
 	return ids
 })
@@ -97,13 +110,15 @@ var (
 	triedKeyless = sync.OnceValue(func() begins { return triedAt(false, false) })
 	takenKeyed   = sync.OnceValue(func() begins { return triedAt(true, true) })
 	takenKeyless = sync.OnceValue(func() begins { return triedAt(false, true) })
+	againKeyed   = sync.OnceValue(func() begins { return declinedAt(true) })
+	againKeyless = sync.OnceValue(func() begins { return declinedAt(false) })
+	nothing      = func() begins { return begins{at: begun} }
 )
 
-func signedUp(isKeyed bool) *contract {
-	c := newContract(quiet(), isKeyed)
-	ctx := context.Background()
+// signUp is what the app asks for.
+func (c *contract) signUp() billing.SignUp {
 	ask := billing.SignUp{ID: subscriptionID, CustomerID: person, Plan: c.plan}
-	if isKeyed {
+	if c.keyed {
 		ask.Gateway, ask.Card = "toss", &billing.NewCard{AuthKey: "first", CustomerKey: "key-of-person"}
 	} else {
 		ask.Gateway, ask.Mandate = "dodo", &billing.NewMandate{
@@ -111,7 +126,13 @@ func signedUp(isKeyed bool) *contract {
 			ReturnURL: "https://app.example/back", Only: true,
 		}
 	}
-	_, err := c.biller.Subscribe(ctx, scope, ask)
+	return ask
+}
+
+func signedUp(isKeyed bool) *contract {
+	c := newContract(quiet(), isKeyed)
+	ctx := context.Background()
+	_, err := c.biller.Subscribe(ctx, scope, c.signUp())
 	must(err)
 	c.pump(table.Subscriptions, c.wake, c.World.Now().Add(2*time.Hour), nil)
 	s, err := c.biller.Get(ctx, scope, subscriptionID)
@@ -144,6 +165,23 @@ func triedAt(isKeyed, taken bool) begins {
 	return c.begins()
 }
 
+// declinedAt is a subscription whose charge was declined, and whose second attempt is due now.
+func declinedAt(isKeyed bool) begins {
+	b := dueAt(isKeyed)
+	c := newContract(quiet(), isKeyed)
+	c.load(b)
+	c.declines = true
+	c.pump(table.Subscriptions, c.wake, b.at.Add(time.Hour), nil)
+	c.declines = false
+	s, err := c.biller.Get(context.Background(), scope, subscriptionID)
+	must(err)
+	c.pump(table.Subscriptions, c.wake, s.NextDueAt, nil)
+	if s, err = c.biller.Get(context.Background(), scope, subscriptionID); err != nil || s.Attempt != 2 || s.Reminded != 2 || s.Step != billing.StepCharge {
+		panic("exhaust: bug: a scene could not be set: the second attempt is not due")
+	}
+	return c.begins()
+}
+
 func (c *contract) begins() begins {
 	return begins{c.World.Now(), c.Tables.All(), c.payments}
 }
@@ -158,6 +196,7 @@ func (c *contract) load(b begins) {
 func staged(p *Path, isKeyed bool, b begins) *contract {
 	c := newContract(p, isKeyed)
 	c.load(b)
+	c.begun = b
 	c.answers = keylessAnswers
 	if isKeyed {
 		c.answers = keyedAnswers
@@ -177,14 +216,20 @@ func (c *contract) deliver(name string) {
 // notice is the gateway's word about the order that is due. Where it names a payment, it comes
 // once there is one.
 func (c *contract) notice(name string) {
-	h := notice.Hint{Project: scope.Project, Environment: scope.Environment, Provider: "toss", Type: "PAYMENT_STATUS_CHANGED", Order: c.orders[0].id}
+	order := c.orders[0].id
+	for _, p := range c.payments {
+		if p.order == order && p.code != "" {
+			order = c.orders[1].id // that attempt is over
+		}
+	}
+	before := len(c.payments)
+	h := notice.Hint{Project: scope.Project, Environment: scope.Environment, Provider: "toss", Type: "PAYMENT_STATUS_CHANGED", Order: order}
 	when := func() bool { return true }
 	if !c.keyed {
 		h.Provider, h.Type, h.Signed = "dodo", "payment.succeeded", true
 		when = func() bool {
-			last := c.payments[len(c.payments)-1]
-			if h.Payment == "" && c.current(last.order) {
-				h.Payment, h.Order = last.key, last.order
+			if h.Payment == "" && len(c.payments) > before {
+				h.Payment, h.Order = c.payments[before].key, c.payments[before].order
 			}
 			return h.Payment != ""
 		}

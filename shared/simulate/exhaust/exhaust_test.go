@@ -16,7 +16,7 @@ var (
 )
 
 // few is how many paths of each set are run where nothing else is asked for.
-const few = 200
+const few = 60
 
 func TestSets(t *testing.T) {
 	most := *paths

@@ -1,6 +1,7 @@
 package exhaust
 
 import (
+	"bytes"
 	"context"
 	"sync"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"grantline/shared/billing"
 	"grantline/shared/entitlement"
 	"grantline/shared/notice"
+	"grantline/shared/table"
 )
 
 // part is how much of the first period is given back where that is not all.
@@ -70,6 +72,11 @@ func refunds() []*Set {
 			g.refund("refund 2", "all", 0)
 			g.returned("refund notice")
 		})
+		add("refund-renewed", due, func(g *giving) {
+			g.deliver("delivery")
+			g.notice("webhook")
+			g.again = append(g.again, again{g.RaceWhen("refund", func() bool { return g.paidNow() }, g.refundNow), time.Second, g.refundNow, false})
+		})
 		add("refund-cancel", paid, func(g *giving) {
 			g.refund("refund", "once", 0)
 			g.cancel(true)
@@ -86,6 +93,18 @@ func (g *giving) refund(name, reference string, amount int64) {
 		_, _, err := g.biller.Refund(ctx, scope, billing.RefundAsk{OrderID: firstOrder(), Amount: amount, Reason: "why", Reference: reference})
 		return err
 	})
+}
+
+// paidNow says that the period that is due is paid, as far as the books know.
+func (g *giving) paidNow() bool {
+	item, ok := g.Tables.Peek(table.Key{Table: table.Orders, Partition: scope.Key(g.orders[0].id)})
+	return ok && bytes.Contains(item.Data, []byte(`"state":"paid"`))
+}
+
+// refundNow asks for all money of that period back.
+func (g *giving) refundNow(ctx context.Context) error {
+	_, _, err := g.biller.Refund(ctx, scope, billing.RefundAsk{OrderID: g.orders[0].id, Reason: "why", Reference: "now"})
+	return err
 }
 
 // returned is the gateway's word that money was given back, once some was.

@@ -27,8 +27,8 @@ type Set struct {
 
 // Options say how far a search goes.
 type Options struct {
-	// Most is how many paths are run at most, 0 for all. Where that is not all, half of them
-	// are the first ones of the tree, and the others are walks by Seed's dice.
+	// Most is how many paths are run at most, 0 for all. Where that is not all, a quarter of
+	// them are the first ones of the tree, and the others are walks by Seed's dice.
 	Most int
 	Seed uint64
 	// Plain has each path gone, though what comes of it is known.
@@ -53,10 +53,7 @@ type Result struct {
 func (s *Set) Search(o Options) Result {
 	var r Result
 	t := &tree{seen: map[uint64]uint64{}, prune: !o.Plain}
-	deep := o.Most
-	if o.Most > 1 {
-		deep = o.Most / 2
-	}
+	deep := max(1, o.Most/4)
 	for {
 		ends, v := s.path(t)
 		r.Runs++

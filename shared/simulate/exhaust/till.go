@@ -26,8 +26,10 @@ type till struct {
 	taking   func(p payment)
 	back     func(r refund)
 	late     int // calls that come after the race
-	// deaf has every charge done and not heard, or lost, for a scene that is to be set.
-	deaf, lost bool
+	// held says that the mandate is on hold, looked that it was looked at.
+	held, looked bool
+	// declines has every charge declined, deaf has every charge done and not heard, or lost, for a scene that is to be set.
+	declines, deaf, lost bool
 }
 
 // payment is one that was made or declined at the gateway.
@@ -186,7 +188,11 @@ func (t keyed) charge(order, card string, text []byte) billing.Outcome {
 		t.path.Fail("what is sent is what was written", "order %s was sent with the body of %q", order, b.Order)
 	}
 	p := payment{key: "pay_" + order, order: order, card: card, amount: b.Amount}
-	switch t.path.Choose(t.answers) {
+	is := t.path.Choose(t.answers)
+	if t.declines {
+		is = declinesSoftly
+	}
+	switch is {
 	case declinesSoftly:
 		p.code, p.class = "REJECT_ACCOUNT_PAYMENT", billing.Soft
 	case declinesHard:
@@ -334,6 +340,9 @@ func (t keyless) charge(order, mandate string, text []byte) billing.Outcome {
 	}
 	p := payment{key: "pay_" + strconv.Itoa(len(t.payments)+1), order: order, card: mandate, amount: b.Amount, decided: t.now(), listed: t.now()}
 	is := t.path.Choose(t.answers)
+	if t.declines {
+		is = failsAtOnce
+	}
 	if is == failsAtOnce || is == failsLater {
 		p.code, p.class = "CARD_DECLINED", billing.Soft
 	}
@@ -428,20 +437,36 @@ func (t keyless) FindRefund(_ context.Context, r billing.Refunding) billing.Refu
 
 // Invite makes the mandate that there is.
 func (t keyless) Invite(context.Context, billing.Invitation) (billing.Invited, error) {
+	if !t.call("invite", "", true, func() {}) {
+		return billing.Invited{}, fault.New(fault.Unavailable, "gateway_unavailable", "The gateway did not answer.")
+	}
+	t.path.Answered(true, "page")
 	return billing.Invited{Mandate: "mandate", Link: "https://pay.example/page"}, nil
 }
 
-// Look says that the mandate can be charged.
+// Look says whether the mandate can be charged, which is found out with the first look.
 func (t keyless) Look(context.Context, string) (billing.Mandate, error) {
-	if !t.call("look", "", false, func() {}) {
+	m := billing.Mandate{State: billing.MandateActive, Method: "pm_1"}
+	if !t.call("look", "", false, func() {
+		if !t.looked {
+			t.looked, t.held = true, t.path.Choose(2) == 1
+		}
+	}) {
 		return billing.Mandate{}, fault.New(fault.Unavailable, "gateway_unavailable", "The gateway did not answer.")
 	}
-	t.path.Answered(false, "active")
-	return billing.Mandate{State: billing.MandateActive, Method: "pm_1"}, nil
+	if t.held {
+		m.State = billing.MandateOnHold
+	}
+	t.path.Answered(false, string(m.State))
+	return m, nil
 }
 
 // Mend makes a page.
 func (t keyless) Mend(context.Context, string, string) (string, error) {
+	if !t.call("mend", "", true, func() {}) {
+		return "", fault.New(fault.Unavailable, "gateway_unavailable", "The gateway did not answer.")
+	}
+	t.path.Answered(false, "page")
 	return "https://pay.example/mend", nil
 }
 
