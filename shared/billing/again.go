@@ -189,7 +189,8 @@ func (b *Biller) reconcile(ctx context.Context, scope table.Scope, c Charge, fou
 }
 
 // adopt writes down money of an order that was given back elsewhere, such as in the
-// gateway's console, unless a refund of ours is under way and may be it.
+// gateway's console, unless a refund of ours is under way and may be it: it is looked at once
+// that is over.
 func (b *Biller) adopt(ctx context.Context, scope table.Scope, c Charge, p Payment) error {
 	_, err := b.rewrite(ctx, scope, c.ID, func(c Charge, now time.Time) (change, bool, error) {
 		returned := min(p.Returned, c.Amount)
@@ -236,7 +237,8 @@ func (b *Biller) restore(ctx context.Context, scope table.Scope, c Charge, p Pay
 	return err
 }
 
-// verify holds a paid charge on demand against the gateway's books, a day later.
+// verify holds a paid charge against the gateway's books: one on demand a day later, and any
+// once a refund of it has ended in doubt.
 func (b *Biller) verify(ctx context.Context, scope table.Scope, c Charge) error {
 	s, err := b.get(ctx, scope, c.Subscription)
 	if err != nil {

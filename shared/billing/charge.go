@@ -67,7 +67,7 @@ type Charge struct {
 	AbsentSince time.Time `json:"absentSince,omitzero"`
 	Round       int       `json:"round,omitempty"` // of one on demand: Request.Round
 	// LookAt, of one on demand, is when to look at it again; that of a period is looked at by
-	// its subscription.
+	// its subscription. Of either that was paid, it is when to hold it against the gateway's books.
 	LookAt time.Time `json:"lookAt,omitzero"`
 	// Sealed is the card and the exact body, for a resend must have the same bytes. It is
 	// dropped when the charge closes.

@@ -295,8 +295,14 @@ func (b *Biller) closeRefund(ctx context.Context, scope table.Scope, id, referen
 			return change{Charge: c}, false, nil
 		}
 		c.Refunds = slices.Clone(c.Refunds)
-		r := c.Refunds[i].after(o, now)
+		was := c.Refunds[i]
+		r := was.after(o, now)
 		c.Refunds[i] = r
+		if !r.open() && r.Stray == "" && c.LookAt.IsZero() && (r.State == RefundRefused || was.Unsure || r.Sends > 1) {
+			// What was given back elsewhere meanwhile was passed over, for it might have been this
+			// one; and who refuses may know of more than we do.
+			c.LookAt = now
+		}
 		if r.State != RefundDone || r.Stray != "" {
 			return change{Charge: c}, true, nil
 		}
