@@ -364,12 +364,9 @@ func (b *Biller) unseal(ctx context.Context, scope table.Scope, c Charge) (lette
 // claim inserts the order of the attempt, together with what goes with it. It is false if
 // another one has it; then the charge is as that one wrote it.
 func (b *Biller) claim(ctx context.Context, scope table.Scope, s Subscription, l letter, with []table.Write) (Charge, table.Item, bool, error) {
-	now := b.Clock.Now()
-	charge := Charge{
-		ID: OrderID(scope, s.ID, s.Period, s.Attempt), Kind: ChargeKind, Customer: s.Customer, Gateway: s.Gateway,
-		Subscription: s.ID, Plan: s.Plan, Period: s.Period, Attempt: s.Attempt,
-		Amount: s.Terms.Price.Units, Currency: s.Terms.Price.Currency, DueAt: s.NextDueAt, Cards: s.Cards, Sealed: l.sealed,
-	}.sending(now, b.Lease)
+	charge := s.attempting(scope)
+	charge.Sealed = l.sealed
+	charge = charge.sending(b.Clock.Now(), b.Lease)
 	item, failed := b.put(ctx, scope, charge, table.Item{}, with...)
 	if failed == nil {
 		return charge, item, true, nil
@@ -395,6 +392,15 @@ func (b *Biller) claim(ctx context.Context, scope table.Scope, s Subscription, l
 	charge.Sends += other.Sends // void: surely not executed, and made again
 	item, err = b.put(ctx, scope, charge, item, with...)
 	return charge, item, err == nil, err
+}
+
+// attempting is the order of the attempt that is due, before anything was sent.
+func (s Subscription) attempting(scope table.Scope) Charge {
+	return Charge{
+		ID: OrderID(scope, s.ID, s.Period, s.Attempt), Kind: ChargeKind, Customer: s.Customer, Gateway: s.Gateway,
+		Subscription: s.ID, Plan: s.Plan, Period: s.Period, Attempt: s.Attempt,
+		Amount: s.Terms.Price.Units, Currency: s.Terms.Price.Currency, DueAt: s.NextDueAt, Cards: s.Cards,
+	}
 }
 
 // turnOver has another plan take over with a period that is over by its own dates, so that

@@ -143,6 +143,44 @@ func TestAMandateOnHoldIsNotChargedAndItsCustomerIsGivenThePage(t *testing.T) {
 	w.sound()
 }
 
+// A message comes twice. One has sent the attempt when its payment puts the mandate on hold, and
+// has not written down what the gateway said; the other meets the mandate on hold. The attempt
+// that is under way is not passed over: it has an end, and money that it takes is of its period.
+func TestAnAttemptThatIsUnderWayIsNotPassedOverForAMandateOnHold(t *testing.T) {
+	t.Parallel()
+	for name, code := range map[string]string{"it is declined": "CARD_DECLINED", "it takes money": ""} {
+		w := renewing(t, "usd")
+		w.dodo.fate = refusing(map[string]string{"1.1": "INSUFFICIENT_FUNDS", "1.2": code})
+		w.until(thirdDay.Add(-time.Minute))
+		order := billing.OrderID(scope, "sub-1", 1, 2)
+		twice := false
+		w.tables.Fail = func(op memory.Op) (bool, error) {
+			if !twice && op.Method == "Commit" && len(w.dodo.sent()) == 2 {
+				twice = true
+				w.dodo.set(func(m *mandate) { m.state = billing.MandateOnHold })
+				if err := w.biller.Work(t.Context(), scope, "sub-1"); err != nil {
+					t.Errorf("%s: the other message: got %v, want it to let go", name, err)
+				}
+			}
+			return false, nil
+		}
+		w.until(thirdDay.Add(days(2)))
+		if !twice {
+			t.Fatal("the attempt was not met while it was under way")
+		}
+		c := w.found(order)
+		if want := map[bool]billing.ChargeState{true: billing.Paid, false: billing.Declined}[code == ""]; c.State != want {
+			t.Errorf("%s: got the order %s, want %s", name, c.State, want)
+		}
+		w.wantSent("1.1 04-10T03:02", "1.2 04-13T03:02")
+		if code == "" {
+			w.wantState(billing.StateActive)
+			w.wantKept("0.1", "1.2")
+		}
+		w.sound()
+	}
+}
+
 // Mended at any time, it is tried once, at once.
 func TestAMendedMandateIsTriedAtOnce(t *testing.T) {
 	t.Parallel()

@@ -2,10 +2,13 @@ package billing
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"grantline/shared/clock"
 	"grantline/shared/event"
+	"grantline/shared/fault"
 	"grantline/shared/table"
 )
 
@@ -159,6 +162,16 @@ func (b *Biller) ready(ctx context.Context, scope table.Scope, g Mandates, s rea
 		return false, b.mandateEnded(ctx, scope, s.ID)
 	case MandatePending, MandateOnHold:
 	}
+	// Whoever else has this message may have claimed the attempt before the mandate went on hold.
+	// One that is open is settled first, and one that is not there is written down as not made,
+	// so that nobody can claim it behind what follows.
+	charge, item, err := b.unclaimedAttempt(ctx, scope, s.Subscription)
+	if err != nil {
+		return false, err
+	}
+	if charge.State != Void {
+		return false, b.overtaken(ctx, scope, s, charge)
+	}
 	held := &hold{}
 	if !s.OnHold || len(s.Opening) == 0 {
 		if page, err := b.mend(ctx, scope, g, s.Subscription, s.ReturnURL); err == nil {
@@ -178,5 +191,24 @@ func (b *Biller) ready(ctx context.Context, scope table.Scope, g Mandates, s rea
 	if told == event.ChargeDeclined {
 		e.Type, e.NextAttemptAt = event.PaymentMethodRequired, &next.NextDueAt
 	}
-	return false, lost(b.tell(ctx, scope, s, next, e))
+	return false, lost(b.tell(ctx, scope, s, next, e, table.Put(item)))
+}
+
+// unclaimedAttempt is the order of the attempt that is due, with the item to be written: void,
+// where nobody has claimed it, and as it is where somebody has.
+func (b *Biller) unclaimedAttempt(ctx context.Context, scope table.Scope, s Subscription) (Charge, table.Item, error) {
+	void := s.attempting(scope).void(MandateHeld)
+	was, err := b.Tables.Get(ctx, orderKey(scope, void.ID))
+	if err != nil && !errors.Is(err, fault.NotFound) {
+		return Charge{}, was, fmt.Errorf("billing: order: %w", err)
+	}
+	if err == nil {
+		charge, err := DecodeCharge(was)
+		if err != nil || charge.State != Void {
+			return charge, was, err
+		}
+		void.Sends = charge.Sends
+	}
+	item, err := void.item(was, scope)
+	return void, item, err
 }
