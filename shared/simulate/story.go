@@ -8,7 +8,7 @@ import (
 )
 
 // told is how many of the last events a Story keeps.
-const told = 20_000
+const told = 200_000
 
 // Story is what happened last. Nothing is put into words before somebody asks.
 type Story struct {

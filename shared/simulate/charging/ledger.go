@@ -3,6 +3,7 @@ package charging
 import (
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -136,6 +137,7 @@ func (q *Quarter) orderWritten(item table.Item) {
 	is.payments = was.payments
 	before := was.State
 	*was = is
+	q.w.Story.Tell(q.w.Now().UnixNano(), "book", "order "+string(is.State), q.about(is.ID))
 	if before == billing.Paid && is.State != billing.Paid || before == billing.Declined && is.State != billing.Declined {
 		q.fail("what is settled stays settled", "order %s went from %s to %s", is.ID, before, is.State)
 	}
@@ -184,6 +186,7 @@ func (q *Quarter) subscriptionWritten(item table.Item) {
 	s := q.subscription(is.ID)
 	is.promised, is.periods, is.seen = s.promised, s.periods, true
 	*s = is
+	q.w.Story.Tell(q.w.Now().UnixNano(), "book", string(is.State)+", "+string(is.Step)+" "+strconv.Itoa(is.Period)+"."+strconv.Itoa(is.Attempt), is.ID)
 	q.dated(s)
 }
 

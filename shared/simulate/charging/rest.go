@@ -48,11 +48,11 @@ func (q *Quarter) ordersAtRest() {
 			if s := q.subscription(o.Subscription); s.WakeAt.After(now) && s.WakeAt.Before(now.Add(15*24*time.Hour)) {
 				continue // a page that its customer may still open, or a payment that its gateway has not decided
 			}
-			q.fail("nothing is stuck", "order %s is %s", o.ID, o.State)
+			q.fail("nothing is stuck", "order %s of %s is %s, period %d, attempt %d", o.ID, o.Subscription, o.State, o.Period, o.Attempt)
 		}
 		for _, r := range o.Refunds {
 			if r.State == billing.RefundSending || r.State == billing.RefundUnknown {
-				q.fail("nothing is stuck", "a refund of order %s is %s", o.ID, r.State)
+				q.fail("nothing is stuck", "a refund of order %s of %s is %s", o.ID, o.Subscription, r.State)
 			}
 		}
 	}

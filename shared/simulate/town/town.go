@@ -117,7 +117,7 @@ func Run(seed uint64, c Config) Result {
 		r.Told = t.telling.Requests
 	}
 	if r.Broken != nil {
-		r.Story = "about it:\n" + w.Story.Last(60, names.FindAllString(r.Broken.Detail, -1)...) + "\nall:\n" + w.Story.Last(20)
+		r.Story = "about it:\n" + w.Story.Last(120, names.FindAllString(r.Broken.Detail, -1)...) + "\nall:\n" + w.Story.Last(20)
 	}
 	return r
 }
