@@ -219,6 +219,9 @@ func (q *Quarter) dated(s *subscription) {
 		q.fail("due instants are those of the calendar", "subscription %s: %v", s.ID, err)
 		return
 	}
+	if s.Period == s.Base && s.Attempt == 1 && s.NextDueAt.Equal(s.Anchor) {
+		return // a calendar begins at its anchor, also where a wall shows that hour a second time
+	}
 	want, ok := c.attempt(s.Period-s.Base, s.Attempt)
 	if !ok || !want.Equal(s.NextDueAt) {
 		q.fail("due instants are those of the calendar", "subscription %s: period %d, attempt %d at %s, want %s (%t)",
