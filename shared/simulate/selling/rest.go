@@ -103,7 +103,7 @@ func (q *Quarter) AtRest() {
 func (q *Quarter) sale(t *thing) {
 	owner := q.lines[t.store+"#"+t.root()]
 	for _, o := range t.orders() {
-		if !q.settled(o) || o.Replaced || forgotten(o) {
+		if !q.settled(o) || o.Replaced || o.Unheard || forgotten(o) {
 			continue
 		}
 		r := q.orders[o.Key()]

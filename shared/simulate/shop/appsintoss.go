@@ -401,13 +401,13 @@ func (s *AppsInToss) Resume(o *TossOrder) {
 	}
 }
 
-// Refund gives all of the money back. Of what does not renew nobody is told.
+// Refund gives all of the money back. Of what does not renew, or not any more, nobody is told.
 func (s *AppsInToss) Refund(o *TossOrder) {
 	if o.order == nil || !o.order.Paid() {
 		return
 	}
 	o.stands.set(s.now(), tossStands{purchase.Refunded})
-	o.order.Quiet = !o.renews
+	o.order.Quiet = !o.renews || !o.Running()
 	s.returned(o.order, wholly, 0)
 	if o.renews && o.Running() {
 		o.status, o.on = tossRevoked, false
