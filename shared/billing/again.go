@@ -16,9 +16,8 @@ type Hint struct {
 	Order    string // ours, "" for none
 	Payment  string // the gateway's id of one that may or may not be the order's, "" for none
 	Returned bool   // money of it may have been given back
-	// Disputed says that the payer's bank may have taken the money back, or given it again; Gateway
-	// is whose payment it is, where no order of ours is named.
-	Disputed     bool
+	Disputed bool   // the payer's bank may have taken the money back, or given it again
+	// Gateway is to be asked for the payment's order where none is named, "" for none.
 	Gateway      string
 	Subscription string // ours, whose mandate may have changed; "" for none
 }
@@ -27,7 +26,7 @@ type Hint struct {
 // that is nothing of ours.
 func (b *Biller) LookAgain(ctx context.Context, scope table.Scope, h Hint) (bool, error) {
 	looked := false
-	if h.Order == "" && h.Disputed && h.Payment != "" {
+	if h.Order == "" && h.Gateway != "" && h.Payment != "" {
 		var err error
 		if h.Order, err = b.orderOf(ctx, scope, h); err != nil {
 			return false, err
@@ -116,8 +115,8 @@ func (b *Biller) lookAt(ctx context.Context, scope table.Scope, h Hint) (bool, e
 	return true, nil
 }
 
-// orderOf is the order that a disputed payment was made for, "" where that is none of ours: the
-// notice of a dispute names the payment alone.
+// orderOf is the order that a payment was made for, "" where that is none of ours: the notice of
+// a dispute, or of money given back at the gateway's console, names the payment alone.
 func (b *Biller) orderOf(ctx context.Context, scope table.Scope, h Hint) (string, error) {
 	gateway, err := b.gateway(scope, h.Gateway)
 	if err != nil {

@@ -66,8 +66,8 @@ type Mandates interface {
 	Revoke(ctx context.Context, mandate string) error
 }
 
-// Disputes is a Gateway whose payments may be disputed at the payer's bank, and whose word of that
-// names the payment alone.
+// Disputes is a Gateway whose payments may be disputed at the payer's bank, and whose word of that,
+// or of money given back at its own console, names the payment alone.
 type Disputes interface {
 	// OrderOf says which order a payment was made for, "" for none of ours. Errors:
 	// fault.Unavailable.

@@ -14,10 +14,10 @@ type Notices struct{ *Biller }
 // LookAgain looks at the order and the subscription that a notice is about; nothing else of it
 // is believed. Where nothing is signed not even its type is, and money may have been given back.
 func (n Notices) LookAgain(ctx context.Context, h notice.Hint) (bool, error) {
-	disputed := strings.HasPrefix(h.Type, "dispute.")
-	about := Hint{
-		Order: h.Order, Payment: h.Payment, Returned: !h.Signed || strings.HasPrefix(h.Type, "refund.") || disputed,
-		Disputed: disputed, Gateway: h.Provider,
+	refunded, disputed := strings.HasPrefix(h.Type, "refund."), strings.HasPrefix(h.Type, "dispute.")
+	about := Hint{Order: h.Order, Payment: h.Payment, Returned: !h.Signed || refunded || disputed, Disputed: disputed}
+	if refunded || disputed {
+		about.Gateway = h.Provider
 	}
 	// Those that come with every charge say nothing about the mandate, and each look costs
 	// of the gateway's pace.

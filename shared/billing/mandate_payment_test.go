@@ -160,6 +160,19 @@ func (g *dodo) returned(payment string) (all int64) {
 	return all
 }
 
+func (g *dodo) OrderOf(ctx context.Context, payment string) (string, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.asked["order of"]++
+	if ctx.Err() != nil || g.find != nil && g.find(g.asked["order of"]) {
+		return "", unanswered()
+	}
+	if t := g.transfer(payment); t != nil {
+		return t.order, nil
+	}
+	return "", nil
+}
+
 func (g *dodo) transfer(key string) *transfer {
 	for _, t := range g.transfers {
 		if t.key == key {
