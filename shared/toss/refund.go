@@ -147,7 +147,7 @@ func paymentPath(key string) string { return "/v1/payments/" + url.PathEscape(ke
 func refundRefusal(status int, code string) billing.Refunded {
 	switch {
 	case status == http.StatusTooManyRequests:
-		return billing.Refunded{Result: billing.NotMade, Code: code}
+		return billing.Refunded{Result: billing.NotMade, Code: code, Busy: true}
 	case status == http.StatusUnauthorized && code == "UNAUTHORIZED_KEY":
 		return billing.Refunded{Result: billing.NotMade, Code: code, Misconfigured: true}
 	case !decided(status):

@@ -27,7 +27,7 @@ func (t *Toss) Refund(_ context.Context, r billing.Refunding) billing.Refunded {
 		}
 		return billing.Refunded{Result: billing.Taken, Transaction: a.transaction}
 	case a.status == 429:
-		return billing.Refunded{Result: billing.NotMade, Code: a.code} // the adapter says no Busy here
+		return billing.Refunded{Result: billing.NotMade, Code: a.code, Busy: true}
 	case a.ours:
 		return billing.Refunded{Result: billing.NotMade, Code: a.code, Misconfigured: true}
 	case a.means == billing.Refused:
