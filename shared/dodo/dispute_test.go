@@ -1,8 +1,12 @@
 package dodo_test
 
 import (
+	"context"
 	"errors"
+	"net/http"
+	"strings"
 	"testing"
+	"time"
 
 	"grantline/shared/billing"
 	"grantline/shared/fault"
@@ -41,7 +45,7 @@ func TestADisputeCountsOnceItIsLost(t *testing.T) {
 }
 
 func TestAPaymentSaysForWhichOrderItWas(t *testing.T) {
-	_, url, transports := open(t, paid("pay_1", nil))
+	s, url, transports := open(t, paid("pay_1", nil))
 	var l log
 	g := gateway(t, url, transports["own"], &l)
 	if got, err := g.OrderOf(t.Context(), "pay_1"); got != order || err != nil {
@@ -50,10 +54,35 @@ func TestAPaymentSaysForWhichOrderItWas(t *testing.T) {
 	if got, err := g.OrderOf(t.Context(), "pay_of_nobody"); got != "" || err != nil {
 		t.Errorf("an unknown payment: got %q, %v, want none", got, err)
 	}
+	before, _ := s.seen()
+	for _, id := range []string{"", "pay_1/refunds", "pay 1", "../subscriptions", strings.Repeat("p", 101)} {
+		if got, err := g.OrderOf(t.Context(), id); got != "" || err != nil {
+			t.Errorf("%q: got %q, %v, want none", id, got, err)
+		}
+	}
+	if after, _ := s.seen(); len(after) != len(before) {
+		t.Errorf("what can be no payment: got the requests %q, want none", after[len(before):])
+	}
 	for _, status := range []int{401, 429, 500} {
 		g = gateway(t, url, says{status, "{}"}, &l)
 		if got, err := g.OrderOf(t.Context(), "pay_1"); got != "" || !errors.Is(err, fault.Unavailable) {
 			t.Errorf("%d: got %q, %v, want fault.Unavailable", status, got, err)
 		}
+	}
+}
+
+// mute answers nobody, and notes until when it was waited for.
+type mute struct{ until time.Time }
+
+func (m *mute) RoundTrip(req *http.Request) (*http.Response, error) {
+	m.until, _ = req.Context().Deadline()
+	return nil, context.DeadlineExceeded
+}
+
+func TestNobodyWaitsForTheOrderOfAPaymentLongerThanForAnythingElse(t *testing.T) {
+	var m mute
+	g := gateway(t, "https://dodo.example", &m, &log{})
+	if _, err := g.OrderOf(t.Context(), "pay_1"); !errors.Is(err, fault.Unavailable) || m.until.IsZero() {
+		t.Errorf("got %v and asked until %v, want an outage at the gateway's time limit", err, m.until)
 	}
 }

@@ -319,6 +319,11 @@ func lost(p object, amount int64, currency string) int64 {
 // OrderOf is the order that a payment was made for, by its metadata, "" for none of ours.
 // Errors: fault.Unavailable.
 func (g *Gateway) OrderOf(ctx context.Context, payment string) (string, error) {
+	if !idShape.MatchString(payment) {
+		return "", nil
+	}
+	ctx, cancel := g.bounded(ctx)
+	defer cancel()
 	p, err := g.payment(ctx, payment)
 	if u, ok := errors.AsType[unhad](err); ok && u.answer.status == http.StatusNotFound {
 		return "", nil

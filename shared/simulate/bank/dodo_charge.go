@@ -239,6 +239,9 @@ func settle(found []sight, whole bool) billing.Outcome {
 
 // OrderOf is the order that a payment carries.
 func (d *Dodo) OrderOf(_ context.Context, payment string) (string, error) {
+	if !isID(payment) {
+		return "", nil
+	}
 	p, s := d.get(payment)
 	switch {
 	case s.status == 404:
