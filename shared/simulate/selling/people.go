@@ -2,10 +2,14 @@ package selling
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
 	"grantline/shared/customer"
+	"grantline/shared/fault"
+	"grantline/shared/purchase"
 	"grantline/shared/simulate/deployment"
 	"grantline/shared/simulate/shop"
 	"grantline/shared/table"
@@ -19,8 +23,10 @@ type person struct {
 	id    string // the company's
 	other string // under which it does things before it signs in; a name of its own once it did
 	store string
-	// account is what its app gives to the store, "" if it gives nothing.
+	// account is what its app gives to the store, "" if it gives nothing, and foreign says that
+	// this is a name of the company's own making, which names nobody before the first claim.
 	account string
+	foreign bool
 	userKey string
 	has     []*thing
 	spent   []*spend
@@ -61,6 +67,8 @@ func (q *Quarter) move(n int) *person {
 			panic("selling: " + err.Error())
 		}
 		p.account = ids.At(p.store)
+	} else if q.chance(30) && p.store != "appsintoss" {
+		p.account, p.foreign = fmt.Sprintf("0f8fad5b-d9cb-469f-a165-7086772%05d", n), true
 	}
 	return p
 }
@@ -88,8 +96,10 @@ func (p *person) something() {
 		p.buy(gems[p.store], 1+q.w.Dice.IntN(3))
 	case n < 27:
 		p.buyOnce(adFree[p.store])
-	case n < 30 && p.store == "apple":
+	case n < 29 && p.store == "apple":
 		p.buy(rental, 1)
+	case n < 32 && p.store == "apple":
+		p.share()
 	case n < 40:
 		p.subscribe()
 	case n < 50:
@@ -100,6 +110,8 @@ func (p *person) something() {
 		p.spend()
 	case n < 80:
 		p.unspend()
+	case n < 83:
+		p.finish()
 	case n < 86:
 		p.restore()
 	case n < 90:
@@ -110,8 +122,10 @@ func (p *person) something() {
 		p.grant()
 	case n < 96:
 		p.revoke()
-	case n < 98:
+	case n < 97:
 		p.credit()
+	case n < 98:
+		p.forge()
 	case n < 99:
 		p.erase()
 	default:
@@ -121,7 +135,7 @@ func (p *person) something() {
 
 // name is what the app calls this person now: mostly its id.
 func (p *person) name() string {
-	if p.q.chance(10) {
+	if !p.foreign && p.q.chance(10) {
 		return p.other
 	}
 	return p.id
@@ -293,7 +307,7 @@ func (p *person) buyOnce(sku string) {
 // buy buys something that does not renew, and has the app claim it.
 func (p *person) buy(sku string, quantity int) {
 	q := p.q
-	t := &thing{q: q, buyer: p, store: p.store, sku: sku, account: p.account}
+	t := &thing{q: q, buyer: p, store: p.store, sku: sku, account: p.account, foreign: p.foreign}
 	pending := q.chance(15)
 	switch p.store {
 	case "apple":
@@ -308,6 +322,46 @@ func (p *person) buy(sku string, quantity int) {
 	p.get(t, pending)
 }
 
+// share lets somebody of the family have what was bought, or not any more.
+func (p *person) share() {
+	q := p.q
+	for _, t := range p.has {
+		if t.sku != adFree["apple"] || t.shared {
+			continue
+		}
+		if last := t.line.Last(); !last.Paid() {
+			continue
+		}
+		o := p.anybody()
+		if o == nil || o.store != "apple" {
+			return
+		}
+		account, foreign := o.account, o.foreign
+		theirs := &thing{q: q, buyer: o, store: "apple", sku: t.sku, account: account, foreign: foreign, shared: true}
+		order := q.shops.Apple.Share(t.line.Last(), account, o.n)
+		theirs.line = q.shops.Apple.Line(order)
+		o.get(theirs, false)
+		if q.chance(50) {
+			q.w.After(q.within(40*24*time.Hour), func() { q.shops.Apple.Revoke(order) })
+		}
+		return
+	}
+}
+
+// forge comes with what no store sold.
+func (p *person) forge() {
+	q := p.q
+	proof := purchase.Proof{Store: p.store, Evidence: q.next("forged-")}
+	p.q.d.Ask("verify", func(ctx context.Context, r *deployment.Release) error {
+		_, err := r.Book.Claim(ctx, table.Default, p.id, proof)
+		return err
+	}, func(err error) {
+		if !errors.Is(err, fault.Invalid) {
+			q.fail("no grant without a purchase", "what %s never sold was answered with %v", p.store, err)
+		}
+	})
+}
+
 func (p *person) subscribe() {
 	q := p.q
 	for _, t := range p.has {
@@ -319,7 +373,7 @@ func (p *person) subscribe() {
 	if year := yearly[p.store]; year != "" && q.chance(25) {
 		sku = year
 	}
-	t := &thing{q: q, buyer: p, store: p.store, sku: sku, account: p.account, renews: true}
+	t := &thing{q: q, buyer: p, store: p.store, sku: sku, account: p.account, foreign: p.foreign, renews: true}
 	pending := q.chance(15)
 	switch p.store {
 	case "apple":
@@ -381,10 +435,21 @@ func (q *Quarter) after(t *thing, name string) {
 	}
 }
 
-// restore comes with all that was ever bought.
+// restore comes with all that was bought and is not used up, as a new device does.
 func (p *person) restore() {
 	for _, t := range p.has {
-		t.claim(p, p.id)
+		if !t.done || t.sku != gems[t.store] {
+			t.claim(p, p.id)
+		}
+	}
+}
+
+// finish comes with what nobody said to be granted so far, as each start of an app does.
+func (p *person) finish() {
+	for _, t := range p.has {
+		if !t.done {
+			t.claim(p, p.id)
+		}
 	}
 }
 

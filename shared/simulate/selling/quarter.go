@@ -104,9 +104,10 @@ func (q *Quarter) Calm(is bool) {
 		return
 	}
 	q.shops.Behave(shop.Habits{Poor: q.options.Habits.Poor})
-	// Each comes once more with all that it has, as apps do when they are opened.
+	// Each comes once more with what it was not told to have. To come with all of it would hide
+	// what was missed.
 	for _, p := range q.people {
-		q.w.After(24*time.Hour+q.within(24*time.Hour), p.restore)
+		q.w.After(24*time.Hour+q.within(24*time.Hour), p.finish)
 	}
 }
 

@@ -17,6 +17,10 @@ const day = 24 * time.Hour
 // passes lets time pass; whoever looks for something sees each day's story.
 var passes = (*simulate.World).Run
 
+var tables *simulate.Tables
+
+var habits = shop.Unkind
+
 // life is what became of a seed.
 type life struct {
 	*selling.Quarter
@@ -36,7 +40,8 @@ func live(seed uint64, people int, span time.Duration) life {
 	d := deployment.New(w, deployment.Options{
 		Stores: shops.Stores(), Histories: shops.Histories(), Catalog: goods, Releases: []deployment.Settings{settings}, Outages: 2, Span: span,
 	})
-	q := selling.New(d, selling.Options{Shops: shops, Habits: shop.Unkind(), People: people, Span: span})
+	tables = d.Tables
+	q := selling.New(d, selling.Options{Shops: shops, Habits: habits(), People: people, Span: span})
 	if passes(w, start.Add(span)) == nil {
 		weather.Faults = simulate.Faults{}
 		q.Calm(true)

@@ -18,7 +18,9 @@ type thing struct {
 	buyer   *person
 	store   string
 	sku     string
-	account string // that names the buyer, or ""
+	account string // that the store was given, or ""
+	foreign bool   // it names whoever claimed the first thing that has it
+	shared  bool   // it is somebody else's of the family
 	renews  bool
 	giftTo  *person
 
@@ -26,6 +28,7 @@ type thing struct {
 	tokens []*shop.Token
 	toss   *shop.TossOrder
 
+	done   bool     // the buyer's app was told that it is granted
 	proofs []string // signed words that were kept
 	asked  []string // our ids of those who came with it, or for whom
 }
@@ -109,7 +112,7 @@ func (t *thing) running() bool {
 }
 
 // gives says whether it can be given to somebody else.
-func (t *thing) gives() bool { return !t.renews }
+func (t *thing) gives() bool { return !t.renews && !t.shared }
 
 // settle ends what is pending.
 func (t *thing) settle(paid bool) {
@@ -194,6 +197,7 @@ func (t *thing) answered(who *person, ref string, begun time.Time, got purchase.
 		}
 	case err == nil:
 		q.granted(t, ref, got.Order.ID)
+		t.done = t.done || who == t.buyer
 		if t.toss != nil && who == t.buyer {
 			q.w.After(q.within(3*time.Second), func() { q.shops.AppsInToss.Complete(t.toss.ID) })
 		}
@@ -259,7 +263,7 @@ func (t *thing) genuine(at time.Time) bool {
 
 // robbed has another customer come with the proof of it.
 func (t *thing) robbed() {
-	if o := t.buyer.anybody(); o != nil {
+	if o := t.buyer.anybody(); o != nil && (!t.foreign || t.done) {
 		t.claim(o, o.id)
 	}
 }
@@ -314,7 +318,7 @@ func (t *thing) again(sku string) {
 		next = q.shops.Play.Subscribe(sku, "", t.buyer.n, last, true, pending)
 	default:
 		// A new chain, of which nothing says that it is the same customer's but the account.
-		fresh := &thing{q: q, buyer: t.buyer, store: t.store, sku: sku, account: t.account, renews: true}
+		fresh := &thing{q: q, buyer: t.buyer, store: t.store, sku: sku, account: t.account, foreign: t.foreign, renews: true}
 		fresh.tokens = []*shop.Token{q.shops.Play.Subscribe(sku, t.account, t.buyer.n, nil, false, pending)}
 		t.buyer.get(fresh, pending)
 		return
@@ -338,7 +342,7 @@ func (t *thing) again(sku string) {
 func (t *thing) refunded() {
 	q := t.q
 	all := t.orders()
-	if len(all) == 0 {
+	if len(all) == 0 || t.shared {
 		return
 	}
 	o := all[len(all)-1]

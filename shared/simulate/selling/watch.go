@@ -232,8 +232,21 @@ func (q *Quarter) lineWritten(item table.Item) {
 // owned holds a line's first owner against who may be one: whom the store names, or who came.
 func (q *Quarter) owned(t *thing, r lineRecord) {
 	named := ""
-	if t.account != "" {
+	switch {
+	case t.account == "":
+	case !t.foreign:
 		named = q.ref(t.buyer.id)
+	default: // whoever came first with anything that has it
+		for _, o := range q.things {
+			owner := q.lines[o.store+"#"+o.root()]
+			if o.account != t.account || owner == "" {
+				continue
+			}
+			if named = owner; o.giftTo != nil && q.books.same(q.ref(o.giftTo.id), owner) {
+				named = q.ref(o.buyer.id) // who paid
+			}
+			break
+		}
 	}
 	mine := named != "" && q.books.same(named, r.Owner)
 	gift := t.giftTo != nil && q.books.same(q.ref(t.giftTo.id), r.Owner)
