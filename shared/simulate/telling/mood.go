@@ -49,8 +49,8 @@ var failures = []int{0, 302, 400, 401, 404, 408, 429, 500, 502, 503, 504}
 // answer is what the server makes of a request: a status, 0 for none, and how long it hangs.
 func (m *mood) answer(q *Quarter, s *server, e *written) (status int, wait time.Duration) {
 	now := q.w.Now()
-	if q.over() {
-		*m = mood{until: now.AddDate(1, 0, 0)}
+	if q.still() {
+		*m = mood{until: now.Add(24 * time.Hour)}
 	}
 	for m.until.Before(now) {
 		m.next(q)

@@ -27,18 +27,18 @@ func (q *Quarter) operate(scope table.Scope) {
 		q.w.After(time.Duration(n)*q.within(3*24*time.Hour), func() { q.create(scope, fmt.Sprintf("shop-%d", n), q.chance(30)) })
 	}
 	q.tend(scope)
-	for day := range int(Settle/(24*time.Hour)) - 2 {
-		q.w.At(q.ends.AddDate(0, 0, day).Add(q.within(time.Hour)), func() { q.mend(scope, day) })
-	}
 }
 
 // tend has an operator do something, and something else later.
 func (q *Quarter) tend(scope table.Scope) {
-	q.w.After(time.Hour+q.within(40*time.Hour), func() {
+	q.w.After(time.Hour+q.within(max(40*time.Hour, q.o.Span/60)), func() {
 		if q.over() {
 			return
 		}
 		q.tend(scope)
+		if q.calm {
+			return
+		}
 		var at []*server
 		for _, s := range q.servers {
 			if s.scope == scope && !s.added.IsZero() && s.removed.IsZero() {
@@ -171,11 +171,22 @@ func (q *Quarter) replay(s *server) {
 	}, nil)
 }
 
-// mend is what operators do each day once nothing happens any more: all are made active, and
-// dead letters are sent again, but those of every other server.
-func (q *Quarter) mend(scope table.Scope, day int) {
+// mending has operators mend what they broke, each day for as long as it takes.
+func (q *Quarter) mending(from time.Time) {
+	for day := range int(Settle/(24*time.Hour)) - 2 {
+		q.w.At(from.AddDate(0, 0, day).Add(q.within(time.Hour)), func() {
+			if q.still() {
+				q.mend(day)
+			}
+		})
+	}
+}
+
+// mend has all servers be active, and dead letters sent again, once no more come, but those of
+// every other server.
+func (q *Quarter) mend(day int) {
 	for n, s := range q.servers {
-		if s.scope != scope || s.added.IsZero() || !s.removed.IsZero() {
+		if s.added.IsZero() || !s.removed.IsZero() {
 			continue
 		}
 		if s.now().State != delivery.Active {

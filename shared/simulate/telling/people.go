@@ -32,11 +32,14 @@ func (q *Quarter) settle(scope table.Scope) {
 
 // live has somebody do something, and something else later.
 func (q *Quarter) live(l *local, others []*local) {
-	q.w.After(time.Minute+q.within(40*time.Hour), func() {
+	q.w.After(time.Minute+q.within(max(40*time.Hour, q.o.Span/35)), func() {
 		if q.over() {
 			return
 		}
 		q.live(l, others)
+		if q.calm {
+			return
+		}
 		times := 1
 		if q.chance(3) {
 			times = 12 // all at once, more than are written down together

@@ -68,6 +68,7 @@ type Quarter struct {
 	w        *simulate.World
 	o        Options
 	ends     time.Time
+	calm     bool
 	sealer   delivery.Sealer
 	identity customer.Identity
 	scopes   []table.Scope
@@ -99,6 +100,7 @@ func New(d *deployment.Deployment, o Options) *Quarter {
 		q.operate(scope)
 		q.settle(scope)
 	}
+	q.w.At(q.ends, func() { q.mending(q.ends) })
 	return q
 }
 
@@ -113,10 +115,10 @@ func (q *Quarter) tick(scope table.Scope, whole bool) {
 	c := &simulate.Cron{Function: "publish-fanout", Every: time.Minute, Limit: 50 * time.Second, Run: func(ctx context.Context) (time.Time, error) {
 		report, err := fanout.Tick(ctx)
 		switch {
-		case !whole && err == nil:
-			return q.w.Now().AddDate(10, 0, 0), nil
-		case report.IdleUntil == nil:
+		case report.IdleUntil == nil: // something waits, or may
 			return time.Time{}, err
+		case !whole:
+			return q.w.Now().AddDate(10, 0, 0), nil
 		}
 		return *report.IdleUntil, err
 	}}
@@ -152,8 +154,20 @@ func (q *Quarter) Told(id string) (at time.Time, ok bool) {
 	return e.told, true
 }
 
+// Calm has everybody hold still, or go on: nothing happens of itself, servers take what they are
+// told, and operators mend what they broke. Settle later everything is at rest.
+func (q *Quarter) Calm(is bool) {
+	q.calm = is
+	if is {
+		q.mending(q.w.Now())
+	}
+}
+
 // over says that the time is over in which anything happens.
 func (q *Quarter) over() bool { return !q.w.Now().Before(q.ends) }
+
+// still says that nothing happens now.
+func (q *Quarter) still() bool { return q.calm || q.over() }
 
 // within is some time shorter than d.
 func (q *Quarter) within(d time.Duration) time.Duration {

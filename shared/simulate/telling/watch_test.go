@@ -167,7 +167,7 @@ func TestAWriteThatNobodyShouldMakeIsFound(t *testing.T) {
 			return []table.Write{table.Replaced(with(t, kept(t, d, table.Customers, "#wallet#"), map[string]any{"debt": 7}))}
 		}},
 		"a head that nobody comes back to": {telling.Entered, func(d *deployment.Deployment) []table.Write {
-			h := with(t, kept(t, d, table.Customers, "#head"), map[string]any{"relayed": 0})
+			h := with(t, kept(t, d, table.Customers, "#head"), map[string]any{"relayed": -1})
 			h.Index = nil
 			return []table.Write{table.Replaced(h)}
 		}},
