@@ -110,9 +110,7 @@ func charging() []Fault {
 		},
 		{
 			Name: "lease-shorter-than-the-function", Is: "a claim is let go of after a second",
-			Edits: edit(biller, `	}.sending(now, b.Lease)
-	item, failed`, `	}.sending(now, time.Second)
-	item, failed`),
+			Edits:      edit(biller, `	charge = charge.sending(b.Clock.Now(), b.Lease)`, `	charge = charge.sending(b.Clock.Now(), time.Second)`),
 			Run:        inCharging,
 			Equivalent: "As of a lease that is ignored: the key, or the quiet day, is what makes one charge of two sends.",
 		},

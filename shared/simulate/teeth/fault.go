@@ -28,18 +28,21 @@ type Edit struct {
 	Old, New string
 }
 
-// Run is a bounded run of the simulation: of seeds, or of an exhaustive set.
+// Run is a bounded run of the simulation: of seeds, or of exhaustive sets.
 type Run struct {
 	World   string // "" for all
 	Seeds   string // "1-50"
 	Without []string
-	Set     string // instead of all that
+	// Sets are those whose names begin with one of these, divided by "|", and of each as many
+	// Paths; instead of a world and its seeds.
+	Sets  string
+	Paths int
 }
 
 // String is the run as its command has it.
 func (r Run) String() string {
-	if r.Set != "" {
-		return "set " + r.Set
+	if r.Sets != "" {
+		return fmt.Sprintf("%d paths of %s", r.Paths, r.Sets)
 	}
 	s := cmp.Or(r.World, "all") + " " + r.Seeds
 	if len(r.Without) > 0 {
@@ -59,11 +62,29 @@ var (
 	inCharging = Run{World: "charging", Seeds: "1-200"}
 	inSelling  = Run{World: "selling", Seeds: "1-200"}
 	inTelling  = Run{World: "telling", Seeds: "1-200"}
+	inCharges  = Run{Sets: "charge|refund", Paths: 2000}
+	inClaims   = Run{Sets: "claim|wallet", Paths: 2000}
+	inLetters  = Run{Sets: "publish", Paths: 2000}
 )
 
 // All is every fault, in the order of their paths.
 func All() []Fault {
 	return slices.Concat(charging(), deciding(), refunding(), handing(), selling(), holding(), telling())
+}
+
+// Sets is a run of the exhaustive sets in which the fault may be found.
+func (f Fault) Sets(paths int) Run {
+	run := inCharges
+	switch is := f.Edits[0].File; {
+	case f.Run.Sets != "":
+		run = f.Run
+	case strings.HasPrefix(is, "shared/delivery/") || f.Run.World == inTelling.World:
+		run = inLetters
+	case f.Run.World == inSelling.World:
+		run = inClaims
+	}
+	run.Paths = paths
+	return run
 }
 
 // in is a file's text with the fault, and with what else is planted. It fails where the text

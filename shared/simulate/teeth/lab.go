@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -33,7 +34,7 @@ type Finding struct {
 	Verdict   Verdict
 	Run       Run
 	Violation string // of what is found: the promise, and what was seen
-	Seed      string // that found it, "" for an exhaustive set
+	Where     string // the seed or the set that found it
 	Output    string // of what is found or went wrong, its end
 }
 
@@ -49,6 +50,7 @@ const broken = 3
 
 var (
 	violation = regexp.MustCompile(`(?m)^\s*(?:\S+_test\.go:\d+: )?violation: (.*)$`)
+	setOf     = regexp.MustCompile(`(?m)^ +--- FAIL: TestSets/(\S+)`)
 	seedOf    = regexp.MustCompile(`-seeds[ =](\d+)\b`)
 )
 
@@ -62,9 +64,9 @@ func (l Lab) Simulate(ctx context.Context, edits []Edit, run Run) (Finding, erro
 	defer func() { _ = os.RemoveAll(folder) }()
 	of, arguments := "./shared/simulate/cmd/simulate", []string{"-seeds", run.Seeds}
 	build := []string{"build", "-overlay", overlay}
-	if run.Set != "" {
-		of, arguments = "./shared/simulate/exhaust", []string{"-test.run", "^TestSets$/^" + run.Set + "$", "-test.count", "1"}
-		build = []string{"test", "-c", "-overlay", overlay}
+	if run.Sets != "" {
+		of, arguments = "./shared/simulate/exhaust", []string{"-test.run", "^TestSets$/^(" + run.Sets + ")", "-test.failfast", "-paths", strconv.Itoa(run.Paths)}
+		build = []string{"test", "-c", "-vet=off", "-overlay", overlay}
 	} else {
 		if run.World != "" {
 			arguments = append(arguments, "-world", run.World)
@@ -100,12 +102,14 @@ func (f *Finding) judge(output []byte, err error) {
 		return
 	case errors.Is(err, context.DeadlineExceeded):
 		f.Verdict = Endless
-	case said == nil || !errors.As(err, &ended) || f.Run.Set == "" && ended.ExitCode() != broken:
+	case said == nil || !errors.As(err, &ended) || f.Run.Sets == "" && ended.ExitCode() != broken:
 		f.Verdict = Failed
 	default:
 		f.Verdict, f.Violation = Found, string(said[1])
 		if seed := seedOf.FindSubmatch(output); seed != nil {
-			f.Seed = string(seed[1])
+			f.Where = "seed " + string(seed[1])
+		} else if set := setOf.FindSubmatch(output); set != nil {
+			f.Where = "set " + string(set[1])
 		}
 	}
 	f.Output = tail(output)

@@ -35,7 +35,7 @@ func TestEachFaultCanBePlanted(t *testing.T) {
 		if f.Is == "" || len(f.Edits) == 0 || (f.Breaks == "") == (f.Equivalent == "") {
 			t.Errorf("fault %s does not say what it is, and either what it breaks or why it breaks nothing", f.Name)
 		}
-		if f.Run.Seeds == "" && f.Run.Set == "" {
+		if f.Run.Seeds == "" && f.Run.Sets == "" {
 			t.Errorf("fault %s names no run that looks for it", f.Name)
 		}
 		for _, e := range f.Edits {

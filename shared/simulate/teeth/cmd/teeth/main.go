@@ -43,6 +43,7 @@ func main() {
 type wish struct {
 	only                      *regexp.Regexp
 	seeds                     string
+	paths                     int
 	hunt, units, list, layers bool
 	told                      bool
 	to                        io.Writer
@@ -55,6 +56,7 @@ func start(ctx context.Context, arguments []string, to io.Writer) (missed int, e
 	flags := flag.NewFlagSet("teeth", flag.ContinueOnError)
 	only := flags.String("only", "", "those alone whose names this expression matches")
 	flags.StringVar(&w.seeds, "seeds", "", "run these seeds instead of each fault's own, such as 1-1000")
+	flags.IntVar(&w.paths, "paths", 0, "go so many paths of exhaustive sets that fit, instead of each fault's own run")
 	flags.BoolVar(&w.hunt, "hunt", false, "look for what its own run does not find by others")
 	flags.BoolVar(&w.units, "units", false, "run the unit tests of the packages that the faults are in, instead of the simulation")
 	flags.BoolVar(&w.layers, "layers", false, "no faults: switch each redundant layer off")
@@ -92,7 +94,10 @@ func (w wish) find(ctx context.Context) (missed int, err error) {
 			fmt.Fprintf(w.to, "%-36s %s\n%-36s %s: %s\n", f.Name, f.Is, "", f.Run, cmp.Or(f.Breaks, "nothing. "+f.Equivalent))
 			continue
 		}
-		if w.seeds != "" {
+		switch {
+		case w.paths > 0:
+			f.Run = f.Sets(w.paths)
+		case w.seeds != "" && f.Run.Sets == "":
 			f.Run.Seeds = w.seeds
 		}
 		is, err := w.look(ctx, f)
@@ -179,11 +184,11 @@ func (w wish) report(name string, is teeth.Finding, survives bool) {
 		verdict = "nothing broken"
 	}
 	where := is.Run.String()
-	if is.Run.Seeds == "" && is.Run.Set == "" {
+	if is.Run.Seeds == "" && is.Run.Sets == "" {
 		where = "unit tests"
 	}
-	if is.Seed != "" {
-		where = "seed " + is.Seed + " of " + where
+	if is.Where != "" {
+		where = is.Where + " of " + where
 	}
 	fmt.Fprintf(w.to, "%-36s %-15s %-44s %s\n", name, verdict, where, is.Violation)
 	if w.told || is.Verdict == teeth.Unbuilt || is.Verdict == teeth.Failed {
