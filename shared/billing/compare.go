@@ -40,7 +40,8 @@ type compared struct {
 // Compare holds one day of an account's books against ours, both ways, the oldest that was
 // not compared yet, and says when the next day can be. What the gateway took and we do not
 // know of is settled or given back; what we have as paid and the gateway does not know is
-// for a person, since nobody loses access over a statement. Without an error the day is
+// for a person, since nobody loses access over a statement. Disputes that were decided are
+// looked at, whenever they were opened. Without an error the day is
 // done; with one, fault.Unavailable, it begins anew.
 func (b *Biller) Compare(ctx context.Context, name GatewayName) (next time.Time, err error) {
 	key := table.Key{Table: table.Subscriptions, Partition: name.Scope.Key("cursor", name.Gateway, "compared")}
@@ -125,8 +126,12 @@ func (b *Biller) compare(ctx context.Context, name GatewayName, from time.Time) 
 	if err != nil {
 		return err
 	}
+	disputes, err := c.disputed(ctx)
+	if err != nil {
+		return err
+	}
 	b.Log.InfoContext(ctx, "day compared", "gateway", name.Gateway, "scope", name.Scope.String(), "day", from.Format(time.DateOnly),
-		"entries", entries, "checked", checked, "unlooked", c.unlooked)
+		"entries", entries, "checked", checked, "disputes", disputes, "unlooked", c.unlooked)
 	if c.unlooked > 0 {
 		return errUnlooked
 	}
@@ -135,13 +140,22 @@ func (b *Biller) compare(ctx context.Context, name GatewayName, from time.Time) 
 
 // page reads a page of the statement.
 func (c *comparison) page(ctx context.Context, after string) (entries []Entry, next string, err error) {
-	for try := 0; ; try++ {
+	err = c.patiently(ctx, func() (err error) {
 		entries, next, err = c.gateway.Statement(ctx, c.from.Add(-edges), c.from.Add(day+edges), after)
+		return err
+	})
+	return entries, next, err
+}
+
+// patiently asks for a page until there is an answer, as often as statementAgain has it.
+func (c *comparison) patiently(ctx context.Context, ask func() error) error {
+	for try := 0; ; try++ {
+		err := ask()
 		if err == nil || try == len(statementAgain) || !clock.Room(ctx, compareRoom+statementAgain[try]) {
-			return entries, next, err
+			return err
 		}
 		if err := c.Clock.Sleep(ctx, statementAgain[try]); err != nil {
-			return nil, "", err
+			return err
 		}
 	}
 }

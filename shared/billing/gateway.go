@@ -72,6 +72,19 @@ type Disputes interface {
 	// OrderOf says which order a payment was made for, "" for none of ours. Errors:
 	// fault.Unavailable.
 	OrderOf(ctx context.Context, payment string) (order string, err error)
+	// Disputed pages through the disputes that were opened in [from, to) and are decided by
+	// now, in no order, for the daily comparison; after is the next of the page before, "" for
+	// the first. Errors: fault.Unavailable.
+	Disputed(ctx context.Context, from, to time.Time, after string) (disputes []Dispute, next string, err error)
+}
+
+// Dispute is one of which the payer's bank has said who keeps the money. It may yet say
+// otherwise.
+type Dispute struct {
+	ID      string // the gateway's
+	Payment string
+	Opened  time.Time
+	Lost    bool // the bank took the money back
 }
 
 // Mandate is what the gateway says of one.

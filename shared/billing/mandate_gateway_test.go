@@ -69,6 +69,7 @@ type dodo struct {
 	mandates    []*mandate
 	transfers   []*transfer
 	repaid      []*repayment
+	disputes    []billing.Dispute // that are decided
 	mail        []letterbox
 	notices     int
 	wrong       []string             // what a caller must never do
@@ -84,6 +85,7 @@ type repayment struct {
 	at                  time.Time
 	decided             time.Time
 	failed              bool
+	seized              bool // by the payer's bank: no statement shows it
 }
 
 func newDodo(c *movable) *dodo {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -173,6 +174,21 @@ func (g *dodo) OrderOf(ctx context.Context, payment string) (string, error) {
 	return "", nil
 }
 
+func (g *dodo) Disputed(ctx context.Context, from, to time.Time, after string) ([]billing.Dispute, string, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if ctx.Err() != nil {
+		return nil, "", unanswered()
+	}
+	in := slices.DeleteFunc(slices.Clone(g.disputes), func(d billing.Dispute) bool { return d.Opened.Before(from) || !d.Opened.Before(to) })
+	const page = 3
+	n, _ := strconv.Atoi(after)
+	if end := n + page; end < len(in) {
+		return in[n:end], strconv.Itoa(end), nil
+	}
+	return in[min(n, len(in)):], "", nil
+}
+
 func (g *dodo) transfer(key string) *transfer {
 	for _, t := range g.transfers {
 		if t.key == key {
@@ -268,7 +284,7 @@ func (g *dodo) Statement(ctx context.Context, from, to time.Time, _ string) ([]b
 		}
 	}
 	for _, r := range g.repaid {
-		if !r.failed && in(r.at) {
+		if !r.failed && !r.seized && in(r.at) {
 			entries = append(entries, billing.Entry{OrderID: r.order, Payment: r.payment, At: r.at, Currency: "USD", Returned: r.amount})
 		}
 	}

@@ -164,6 +164,7 @@ type shop struct {
 	froms    []string // the other end of each request's connection
 	payments []has
 	refunds  []has
+	disputes []has
 	mandates map[string]has
 	effects  int // charges, refunds, mandates, pages and ends that were made
 	size     int // of a page at most, 0 for what is asked for
@@ -275,7 +276,7 @@ func (s *shop) work(r *http.Request, text []byte) (int, any) {
 		s.effects++
 		return 200, s.giveBack(in)
 	case len(part) == 1:
-		return 200, has{"items": s.list(r, map[string][]has{"payments": s.payments, "refunds": s.refunds}[part[0]])}
+		return 200, has{"items": s.list(r, map[string][]has{"payments": s.payments, "refunds": s.refunds, "disputes": s.disputes}[part[0]])}
 	case part[0] == "payments":
 		for _, p := range s.payments {
 			if p["payment_id"] == part[1] {

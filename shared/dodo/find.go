@@ -302,7 +302,7 @@ func lost(p object, amount int64, currency string) int64 {
 	var all int64
 	disputes, _ := p.list("disputes")
 	for _, d := range disputes {
-		if status := d.text("dispute_status"); status != "dispute_lost" && status != "dispute_accepted" {
+		if !verdicts[d.text("dispute_status")].lost {
 			continue
 		}
 		part := amount

@@ -65,7 +65,10 @@ type Gateway struct {
 	client *http.Client
 }
 
-var _ billing.Mandates = (*Gateway)(nil)
+var (
+	_ billing.Mandates = (*Gateway)(nil)
+	_ billing.Disputes = (*Gateway)(nil)
+)
 
 // New makes a gateway. It asks nobody anything; an error names the field at fault.
 func New(c Config) (*Gateway, error) {

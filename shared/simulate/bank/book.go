@@ -79,9 +79,10 @@ type Payment struct {
 	mandate     *mandate
 	transaction string
 	state       state
-	reason      Reason // of a decline
-	method      bool   // it gave its mandate another means of payment
-	seized      bool   // a dispute of it was lost
+	reason      Reason   // of a decline
+	method      bool     // it gave its mandate another means of payment
+	seized      bool     // a dispute of it was lost
+	dispute     *dispute // the last one
 }
 
 // Kept is what we still have of it.

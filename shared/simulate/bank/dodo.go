@@ -27,7 +27,16 @@ type Dodo struct {
 	pages    map[string]*page
 	payments []*Payment // by when they were made
 	byKey    map[string]*Payment
-	refunds  []*Refund // by when they were made
+	refunds  []*Refund  // by when they were made
+	disputes []*dispute // by when they were opened
+}
+
+// dispute is one at Dodo.
+type dispute struct {
+	id      string
+	payment *Payment
+	opened  time.Time
+	status  string // dispute_opened, …
 }
 
 var (

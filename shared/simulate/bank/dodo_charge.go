@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -263,8 +265,9 @@ func (d *Dodo) ConsoleDispute(payment string) bool {
 	if p == nil || p.state != succeeded || p.Disputed || p.seized || p.given() >= p.Amount {
 		return false
 	}
-	p.Disputed = true
-	d.disputed("dispute.opened", p)
+	p.Disputed, p.dispute = true, &dispute{id: d.id("dsp_"), payment: p, opened: d.world.Now()}
+	d.disputes = append(d.disputes, p.dispute)
+	d.disputed("opened", p)
 	return true
 }
 
@@ -277,13 +280,14 @@ func (d *Dodo) ConsoleDisputeLost(payment string) {
 	p.Disputed = false
 	left := p.Amount - p.given()
 	if left <= 0 {
+		d.disputed("cancelled", p) // there is nothing to take
 		return
 	}
 	p.seized, p.Seized = true, left
 	if d.OnSeized != nil {
 		d.OnSeized(p, left)
 	}
-	d.disputed("dispute.lost", p)
+	d.disputed("lost", p)
 }
 
 // ConsoleDisputeWon closes a dispute for us; one that was lost gives the money back to us.
@@ -297,12 +301,51 @@ func (d *Dodo) ConsoleDisputeWon(payment string) {
 	if amount > 0 && d.OnSeized != nil {
 		d.OnSeized(p, -amount)
 	}
-	d.disputed("dispute.won", p)
+	d.disputed("won", p)
 }
 
-// disputed sends the webhook of a dispute, which names the payment alone.
-func (d *Dodo) disputed(event string, p *Payment) {
-	d.post(notice.Hint{Signed: true, Type: event, Payment: p.Key})
+// disputed is how a payment's dispute goes on; its webhook names the payment alone.
+func (d *Dodo) disputed(word string, p *Payment) {
+	p.dispute.status = "dispute_" + word
+	d.post(notice.Hint{Signed: true, Type: "dispute." + word, Payment: p.Key})
+}
+
+// Disputed pages through the disputes that are decided.
+func (d *Dodo) Disputed(_ context.Context, from, to time.Time, after string) (disputes []billing.Dispute, next string, err error) {
+	number, bad := 0, error(nil)
+	if after != "" {
+		number, bad = strconv.Atoi(after)
+	}
+	if bad != nil || number < 0 || !from.Before(to) {
+		return nil, "", dodoUnavailable()
+	}
+	items := 0
+	s := d.look("statement", disputesPart, func() said {
+		listed := d.opened(from, to, number, listSize)
+		items = len(listed)
+		for _, each := range listed {
+			lost := each.status == "dispute_lost"
+			if (lost || each.status == "dispute_won" || each.status == "dispute_cancelled") && each.opened.Before(to) {
+				disputes = append(disputes, billing.Dispute{ID: each.id, Payment: each.payment.Key, Opened: each.opened, Lost: lost})
+			}
+		}
+		return dodoFine
+	})
+	if !s.fine() {
+		return nil, "", dodoUnavailable()
+	}
+	if items >= surelyLast {
+		next = strconv.Itoa(number + 1)
+	}
+	return disputes, next, nil
+}
+
+// opened is a page of disputes.
+func (d *Dodo) opened(from, to time.Time, number, size int) []*dispute {
+	last := d.world.Now().Add(-d.lag())
+	first := sort.Search(len(d.disputes), func(i int) bool { return !d.disputes[i].opened.Before(from) })
+	end := sort.Search(len(d.disputes), func(i int) bool { return d.disputes[i].opened.After(to) || d.disputes[i].opened.After(last) })
+	return leaf(d.disputes[first:max(first, end)], number, d.sized(size))
 }
 
 // isID says whether s is an id as Dodo writes them.

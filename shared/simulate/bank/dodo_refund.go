@@ -193,6 +193,7 @@ func (d *Dodo) ConsoleRefund(payment string, amount int64) bool {
 const (
 	paymentsPart = "payments"
 	refundsPart  = "refunds"
+	disputesPart = "disputes" // asked for apart
 	refundPage   = 5
 )
 

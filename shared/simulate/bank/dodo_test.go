@@ -371,6 +371,13 @@ func TestDisputeTakesMoneyBackAndMayGiveItAgain(t *testing.T) {
 		t.Errorf("won after all: got %d returned, want 0", got)
 	}
 	same(t, "seized", []int64{1000, -1000}, seized)
+	c.wait(time.Minute)
+	c.call(func(ctx context.Context) {
+		listed, next, err := c.Disputed(ctx, start, c.World.Now(), "")
+		if len(listed) != 1 || listed[0].Payment != key || listed[0].Lost || next != "" || err != nil {
+			t.Errorf("listed: got %+v, %q, %v, want the dispute that was won", listed, next, err)
+		}
+	})
 	if got := c.types(); len(got) != 3 || c.hints[0].Order != "" || c.hints[0].Payment != key {
 		t.Errorf("got %+v, want three hints that name the payment alone", c.hints)
 	}

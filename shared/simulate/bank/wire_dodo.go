@@ -138,7 +138,7 @@ func (d *Dodo) about(in asked, part []string) string {
 	return part[1]
 }
 
-// serveList is a page of payments or refunds.
+// serveList is a page of payments, refunds or disputes.
 func (d *Dodo) serveList(r *http.Request, what string) (said, any) {
 	q := r.URL.Query()
 	number, bad := strconv.Atoi(q.Get("page_number"))
@@ -155,6 +155,15 @@ func (d *Dodo) serveList(r *http.Request, what string) (said, any) {
 				o := each.show()
 				delete(o, "metadata")
 				items = append(items, o)
+			}
+			return dodoFine
+		})
+		return s, object{"items": items}
+	}
+	if what == disputesPart {
+		s := d.look("statement", disputesPart, func() said {
+			for _, each := range d.opened(from, to, number, size) {
+				items = append(items, each.show())
 			}
 			return dodoFine
 		})
@@ -200,11 +209,8 @@ func (p *Payment) show() object {
 		delete(o, "metadata")
 		refunds = append(refunds, o)
 	}
-	switch {
-	case p.Disputed:
-		disputes = append(disputes, object{"dispute_status": "dispute_opened", "amount": strconv.FormatInt(p.Amount, 10), "currency": p.Currency})
-	case p.seized:
-		disputes = append(disputes, object{"dispute_status": "dispute_lost", "amount": strconv.FormatInt(p.Seized, 10), "currency": p.Currency})
+	if p.dispute != nil {
+		disputes = append(disputes, p.dispute.show())
 	}
 	o := object{
 		"payment_id": p.Key, "subscription_id": p.Holder, "created_at": p.Made.Format(time.RFC3339Nano), "currency": p.Currency, "metadata": data,
@@ -216,6 +222,17 @@ func (p *Payment) show() object {
 		o["error_code"] = dodoWords[p.reason].code
 	}
 	return o
+}
+
+func (s *dispute) show() object {
+	amount := s.payment.Amount
+	if s.payment.seized {
+		amount = s.payment.Seized
+	}
+	return object{
+		"dispute_id": s.id, "payment_id": s.payment.Key, "created_at": s.opened.Format(time.RFC3339Nano), "dispute_status": s.status,
+		"amount": strconv.FormatInt(amount, 10), "currency": s.payment.Currency,
+	}
 }
 
 func (r *Refund) show() object {

@@ -348,6 +348,10 @@ func playDodo(seed uint64, over bool, steps int) *play {
 			})
 		case 17:
 			p.ask("statement", func(ctx context.Context) any { return statement(ctx, g, p.Now()) })
+			p.ask("disputes", func(ctx context.Context) any {
+				found, next, err := g.Disputed(ctx, start, p.Now().Add(-time.Minute).Truncate(time.Hour), [...]string{"", "", "", "1", "-1"}[n%5])
+				return []any{found, next, kind(err)}
+			})
 		}
 		p.pass()
 	}
@@ -365,7 +369,7 @@ var said = map[string][]string{
 	"dodo": {
 		"PREVIOUS_PAYMENT_PENDING", "SUBSCRIPTION_INACTIVE", "EXISTING_REFUND_REQUEST_PROCESSING", "TOO_MANY_REQUESTS Class: Final:false Misconfigured:false Busy:true",
 		"UNAUTHORIZED", "INTERNAL_SERVER_ERROR", "INSUFFICIENT_FUNDS Class:soft", "Class:hard", "REFUND_AMOUNT_EXCEEDS_PAID_AMOUNT", "Others:[{",
-		"Result:accepted", "Result:absent", "Result:taken", "Currency:EUR", "mandate_not_mendable", "on_hold", "ended", "Taken:0 Returned:", "killed",
+		"Result:accepted", "Result:absent", "Result:taken", "Currency:EUR", "mandate_not_mendable", "on_hold", "ended", "Taken:0 Returned:", "Lost:true", "Lost:false", "killed",
 	},
 }
 
