@@ -145,7 +145,7 @@ func (b *Biller) step(ctx context.Context, scope table.Scope, s read) error {
 func (b *Biller) commit(ctx context.Context, scope table.Scope, was read, next Subscription, c *customer.Customer, more ...table.Write) error {
 	over := next.State == StateCancelled && (next.Step == StepNone || was.onThePage()) // its page is still open
 	if over && len(next.BillingKey) > 0 {
-		parting, err := b.parting(scope, next, was.State)
+		parting, err := b.parting(ctx, scope, next, was.State)
 		if err != nil {
 			return err
 		}

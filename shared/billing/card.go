@@ -206,7 +206,9 @@ func (b *Biller) recard(ctx context.Context, scope table.Scope, e errand, item t
 	if err != nil {
 		return err
 	}
-	return b.again(ctx, func() error {
+	var taken error
+	err = b.again(ctx, func() error {
+		taken = nil
 		s, err := b.get(ctx, scope, e.Subscription)
 		if err != nil {
 			return err
@@ -216,13 +218,22 @@ func (b *Biller) recard(ctx context.Context, scope table.Scope, e errand, item t
 			return err // somebody else has done it
 		}
 		done := table.Removed(item)
-		if s.State == StateCancelled {
+		c, err := b.owner(ctx, scope, s.Subscription)
+		if err != nil {
+			return err
+		}
+		// Whoever was refused a card under the same customerKey meanwhile has let go of it.
+		taken = b.bind(ctx, scope, s.Gateway, card.CustomerKey, c)
+		if taken != nil && !errors.Is(taken, fault.Conflict) {
+			return taken
+		}
+		if s.State == StateCancelled || taken != nil {
 			// It ended meanwhile: the new card is forgotten as the old one is.
 			next, err := b.carded(ctx, scope, s.Subscription, card)
 			if err != nil {
 				return err
 			}
-			parting, err := b.parting(scope, next, StateCancelled)
+			parting, err := b.parting(ctx, scope, next, StateCancelled)
 			if err != nil {
 				return err
 			}
@@ -240,7 +251,7 @@ func (b *Biller) recard(ctx context.Context, scope table.Scope, e errand, item t
 			return b.Tables.Commit(ctx, done)
 		}
 		// What was sent with the old card may have to be sent again.
-		parting, err := b.parting(scope, s.Subscription, StateActive)
+		parting, err := b.parting(ctx, scope, s.Subscription, StateActive)
 		if err != nil {
 			return err
 		}
@@ -254,12 +265,13 @@ func (b *Biller) recard(ctx context.Context, scope table.Scope, e errand, item t
 		if next.State == StatePastDue && !next.NextDueAt.IsZero() {
 			told.NextAttemptAt = &next.NextDueAt
 		}
-		return b.tell(ctx, scope, s, next, told, append(parting, done)...)
+		return b.tellOf(ctx, scope, c, s, next, told, append(parting, done)...)
 	})
+	return errors.Join(err, taken)
 }
 
-// uncard ends an exchange that came to nothing, and lets go of a customerKey that was bound
-// for it alone.
+// uncard ends the errand of a card that came to nothing or is no more, and lets go of a
+// customerKey that no other goes by.
 func (b *Biller) uncard(ctx context.Context, scope table.Scope, s Subscription, e errand) error {
 	return b.again(ctx, func() error {
 		_, item, err := b.errandAt(ctx, scope, e.ID)

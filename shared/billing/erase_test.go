@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"grantline/shared/billing"
+	"grantline/shared/customer"
 	"grantline/shared/fault"
 	"grantline/shared/memory"
 	"grantline/shared/table"
@@ -110,5 +111,63 @@ func TestNothingIsErasedOfWhatNeverCameToBe(t *testing.T) {
 	w := newWorld(t, noon)
 	if err := w.biller.Erase(t.Context(), scope, "sub-none"); err != nil {
 		t.Errorf("got %v, want nothing", err)
+	}
+}
+
+// recardUnder asks for another card, under a customerKey of the app's.
+func (w *world) recardUnder(authKey, customerKey string) error {
+	_, _, _, err := w.biller.ChangeMethod(w.Context(), scope, "sub-1", &billing.NewCard{AuthKey: authKey, CustomerKey: customerKey}, "")
+	return err
+}
+
+func TestErasingForgetsACustomerKeyThatAnotherTookThePlaceOf(t *testing.T) {
+	w := newWorld(t, noon)
+	w.subscribe(signUp("monthly"))
+	w.until(noon.Add(time.Hour))
+	if err := w.recardUnder("another", "key-of-person-1-too"); err != nil {
+		t.Fatal(err)
+	}
+	w.erase("sub-1")
+	w.until(w.clock.Now().Add(73 * time.Hour)) // when the first card is forgotten
+	w.forgot()
+}
+
+func TestACardThatComesAfterErasingLeavesNothing(t *testing.T) {
+	w := newWorld(t, noon)
+	w.subscribe(signUp("monthly"))
+	w.until(noon.Add(time.Hour))
+	erased := false
+	w.tables.Fail = func(op memory.Op) (bool, error) {
+		if op.Method == "Get" && strings.Contains(op.Keys[0].Partition, "recard-") && !erased {
+			erased = true
+			w.erase("sub-1")
+		}
+		return false, nil
+	}
+	_ = w.recardUnder("another", "key-of-person-1") // whether it came to anything or not
+	w.tables.Fail = nil
+	if !erased {
+		t.Fatal("nothing was erased while the card was changed")
+	}
+	w.until(w.clock.Now().Add(73 * time.Hour))
+	w.forgot()
+}
+
+func TestARefusedCardLetsGoOfNoCustomerKeyThatAnotherIsRegisteredUnder(t *testing.T) {
+	w := newWorld(t, noon)
+	w.subscribe(signUp("monthly"))
+	w.until(noon.Add(time.Hour))
+	w.gateway.issue = func(nth int) (refused, dropped, lost bool) { return nth == 3, nth == 2, false }
+	if err := w.recardUnder("first", "key-of-person-1-too"); err != nil { // it is left to the queue
+		t.Fatal(err)
+	}
+	if err := w.recardUnder("second", "key-of-person-1-too"); !errors.Is(err, fault.Invalid) {
+		t.Fatalf("got %v, want the second card refused", err)
+	}
+	w.until(noon.Add(2 * time.Hour))
+	s := w.subscription("sub-1")
+	ref, err := customer.Bound(t.Context(), w.tables, scope, "toss", "key-of-person-1-too")
+	if err != nil || s.CustomerKey != "key-of-person-1-too" || ref != s.Customer {
+		t.Errorf("the card is registered under %q, which is bound to %q, %v, want its customer %s", s.CustomerKey, ref, err, s.Customer)
 	}
 }

@@ -31,6 +31,9 @@ type errand struct {
 	WakeAt       time.Time  `json:"wakeAt"`
 	Tries        int        `json:"tries,omitempty"`
 	Sealed       []byte     `json:"-"` // the card to be forgotten, or the authKey to be exchanged
+	// Under is sealed: the customerKey under which a card to be forgotten was registered, which
+	// whoever is erased has no more.
+	Under []byte `json:"under,omitempty"`
 }
 
 type errandKind string
@@ -286,7 +289,7 @@ const forgetAfter = 72 * time.Hour
 // parting is the write by which the means of payment of an agreement that has ended, or of
 // one that has another now, is forgotten at the gateway.
 // A mandate that nobody has approved yet is revoked at once: its page is still open.
-func (b *Biller) parting(scope table.Scope, s Subscription, was State) ([]table.Write, error) {
+func (b *Biller) parting(ctx context.Context, scope table.Scope, s Subscription, was State) ([]table.Write, error) {
 	if len(s.BillingKey) == 0 {
 		return nil, nil
 	}
@@ -297,6 +300,12 @@ func (b *Biller) parting(scope table.Scope, s Subscription, was State) ([]table.
 	e := errand{
 		ID: partingID(scope, s), Kind: errandForget, Gateway: s.Gateway,
 		Subscription: s.ID, WakeAt: b.Clock.Now().Add(after), Sealed: s.BillingKey,
+	}
+	if s.CustomerKey != "" {
+		var err error
+		if e.Under, err = b.Sealer.Seal(ctx, []byte(s.CustomerKey), sealedFor("customer-key", scope.Key(s.ID))); err != nil {
+			return nil, fmt.Errorf("billing: sealing: %w", err)
+		}
 	}
 	write, err := e.put(table.Item{}, scope, b.Shards)
 	return []table.Write{write}, err
@@ -333,7 +342,21 @@ func (b *Biller) forget(ctx context.Context, scope table.Scope, e errand, item t
 		b.Log.WarnContext(ctx, "card not forgotten yet", "subscription", e.Subscription, "try", e.Tries+1, "error", err)
 		return b.later(ctx, scope, e, item, min(time.Hour<<min(e.Tries, 5), 24*time.Hour))
 	}
-	return lost(b.Tables.Commit(ctx, table.Removed(item)))
+	s, err := b.get(ctx, scope, e.Subscription)
+	if errors.Is(err, fault.NotFound) {
+		return lost(b.Tables.Commit(ctx, table.Removed(item)))
+	}
+	if err != nil {
+		return err
+	}
+	if len(e.Under) > 0 {
+		under, err := b.Sealer.Open(ctx, e.Under, sealedFor("customer-key", scope.Key(e.Subscription)))
+		if err != nil {
+			return fmt.Errorf("billing: customerKey of subscription %s: %w", e.Subscription, err)
+		}
+		e.CustomerKey = string(under)
+	}
+	return b.uncard(ctx, scope, s.Subscription, e)
 }
 
 // used says that a subscription is charged by this very means of payment.

@@ -186,6 +186,11 @@ func (b *Biller) tell(ctx context.Context, scope table.Scope, was read, next Sub
 	if err != nil {
 		return err
 	}
+	return b.tellOf(ctx, scope, c, was, next, e, more...)
+}
+
+// tellOf is tell of a customer who was read already.
+func (b *Biller) tellOf(ctx context.Context, scope table.Scope, c *customer.Customer, was read, next Subscription, e event.Event, more ...table.Write) error {
 	e.At, e.SubscriptionID, e.Entitlement = b.Clock.Now(), next.ID, next.Terms.Entitlement
 	if e.PlanID == "" {
 		e.PlanID = next.Plan
