@@ -2,9 +2,12 @@ package exhaust
 
 import (
 	"context"
+	"time"
 
 	"grantline/shared/billing"
+	"grantline/shared/fault"
 	"grantline/shared/money"
+	"grantline/shared/notice"
 )
 
 // charges race for the money of a period that is due: messages about it, the gateway's word,
@@ -102,7 +105,36 @@ func charges() []*Set {
 			c.subscribe("sign-up 1")
 			c.subscribe("sign-up 2")
 		})
+		add("notice-twice", due, func(c *contract) {
+			c.deliver("delivery")
+			c.desk("notice")
+			c.desk("notice again")
+		})
 		if isKeyed {
+			add("erase-charge", due, func(c *contract) {
+				c.deliver("delivery 1")
+				c.deliver("delivery 2")
+				c.erase()
+			})
+			add("erase-card", due, func(c *contract) {
+				c.deliver("delivery")
+				c.recard("change of card", "second")
+				c.erase()
+			})
+			add("erase-card-later", paid, func(c *contract) {
+				c.recard("second card", "second")
+				c.recard("third card", "third")
+				c.erase()
+			})
+			add("card-two-under-a-key", paid, func(c *contract) {
+				c.refuses = true
+				c.recard("second card", "other")
+				c.recard("third card", "another")
+			})
+			add("erase-other-key", paid, func(c *contract) {
+				c.recard("second card", "other")
+				c.erase()
+			})
 			add("charge-card", due, func(c *contract) {
 				c.deliver("delivery")
 				c.recard("change of card", "second")
@@ -147,8 +179,12 @@ func (c *contract) change() {
 
 // recard is the customer's other card.
 func (c *contract) recard(name, proof string) {
+	key := "key-of-person"
+	if proof == "other" || proof == "another" {
+		key += "-too" // the app may give its customer another name at the gateway
+	}
 	c.ask(name, func(ctx context.Context) error {
-		_, _, _, err := c.biller.ChangeMethod(ctx, scope, subscriptionID, &billing.NewCard{AuthKey: proof, CustomerKey: "key-of-person"}, "")
+		_, _, _, err := c.biller.ChangeMethod(ctx, scope, subscriptionID, &billing.NewCard{AuthKey: proof, CustomerKey: key}, "")
 		return err
 	})
 }
@@ -181,4 +217,28 @@ func (c *contract) demand(name string) {
 		_, err := c.biller.Demand(ctx, scope, subscriptionID, billing.Demand{OrderID: c.orders[0].id, Amount: amount})
 		return err
 	})
+}
+
+// erase is the customer who wants to be forgotten, and asks until it is.
+func (c *contract) erase() {
+	work := func(ctx context.Context) error {
+		err := c.biller.Erase(ctx, scope, subscriptionID)
+		if fault.Code(err) == billing.ChargeUnderWay {
+			err = fault.New(fault.Unavailable, billing.ChargeUnderWay, "It has to be asked again.")
+		}
+		return err
+	}
+	c.again = append(c.again, again{c.Race("erase", work), time.Second, work, false})
+	c.erased = true
+}
+
+// desk is the gateway's word as it comes from the queue, again while it is not applied.
+func (c *contract) desk(name string) {
+	desk := &notice.Desk{
+		Tables: c.Tables, Clock: c.Clock(), Log: silent, Look: map[string]notice.Looker{"toss": billing.Notices{Biller: c.biller}, "dodo": billing.Notices{Biller: c.biller}},
+	}
+	h, when := c.hint()
+	h.ID, h.At = "notice-1", c.World.Now()
+	work := func(ctx context.Context) error { return desk.Receive(ctx, *h) }
+	c.again = append(c.again, again{c.RaceWhen(name, when, work), 6 * time.Minute, work, true})
 }

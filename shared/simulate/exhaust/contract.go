@@ -25,6 +25,7 @@ type contract struct {
 	orders [schedule.MostAttempts]order // of that period's attempts
 	// demanded says that the order is one on demand instead.
 	demanded bool
+	erased   bool // the customer is, at rest
 	ended    bool // the subscription is, or will be with its period
 	cards    int
 	plan     string
@@ -62,7 +63,7 @@ var plans = sync.OnceValue(func() *catalog.Catalog {
 })
 
 func newContract(p *Path, isKeyed bool) *contract {
-	c := &contract{Path: p, till: &till{path: p, answers: 1}, keyed: isKeyed, plan: "keyless"}
+	c := &contract{Path: p, till: &till{path: p, answers: 1, issued: map[string]bool{}}, keyed: isKeyed, plan: "keyless"}
 	var g billing.Gateway = keyless{c.till}
 	name := "dodo"
 	if isKeyed {
@@ -190,6 +191,9 @@ func (c *contract) load(b begins) {
 	c.until(b.at)
 	c.Tables.Load(b.items)
 	c.payments = append(c.payments, b.payments...)
+	if c.keyed && len(b.items) > 0 {
+		c.issued[first] = true
+	}
 }
 
 // staged is a contract on a path, with its promises watched.
@@ -213,29 +217,34 @@ func (c *contract) deliver(name string) {
 	c.again = append(c.again, again{c.Race(name, work), 6 * time.Minute, work, true})
 }
 
-// notice is the gateway's word about the order that is due. Where it names a payment, it comes
-// once there is one.
-func (c *contract) notice(name string) {
+// hint is the gateway's word about the order that is due, and from when on it can come. Where
+// it names a payment, that is once there is one.
+func (c *contract) hint() (*notice.Hint, func() bool) {
 	order := c.orders[0].id
 	for _, p := range c.payments {
 		if p.order == order && p.code != "" {
 			order = c.orders[1].id // that attempt is over
 		}
 	}
-	before := len(c.payments)
-	h := notice.Hint{Project: scope.Project, Environment: scope.Environment, Provider: "toss", Type: "PAYMENT_STATUS_CHANGED", Order: order}
-	when := func() bool { return true }
-	if !c.keyed {
-		h.Provider, h.Type, h.Signed = "dodo", "payment.succeeded", true
-		when = func() bool {
-			if h.Payment == "" && len(c.payments) > before {
-				h.Payment, h.Order = c.payments[before].key, c.payments[before].order
-			}
-			return h.Payment != ""
-		}
+	h := &notice.Hint{Project: scope.Project, Environment: scope.Environment, Provider: "toss", Type: "PAYMENT_STATUS_CHANGED", Order: order}
+	if c.keyed {
+		return h, func() bool { return true }
 	}
+	before := len(c.payments)
+	h.Provider, h.Type, h.Signed = "dodo", "payment.succeeded", true
+	return h, func() bool {
+		if h.Payment == "" && len(c.payments) > before {
+			h.Payment, h.Order = c.payments[before].key, c.payments[before].order
+		}
+		return h.Payment != ""
+	}
+}
+
+// notice is the gateway's word.
+func (c *contract) notice(name string) {
+	h, when := c.hint()
 	work := func(ctx context.Context) error {
-		_, err := billing.Notices{Biller: c.biller}.LookAgain(ctx, h)
+		_, err := billing.Notices{Biller: c.biller}.LookAgain(ctx, *h)
 		return err
 	}
 	c.again = append(c.again, again{c.RaceWhen(name, when, work), 6 * time.Minute, work, true})
@@ -267,7 +276,11 @@ const settles = 50 * time.Hour
 // rest lets time go on and holds the books against one another.
 func (c *contract) rest() {
 	now := c.World.Now()
-	c.pump(table.Subscriptions, c.wake, now.Add(settles), waitingFor(now, c.again))
+	until := now.Add(settles)
+	if c.erased {
+		until = until.Add(48 * time.Hour) // by when each card is forgotten
+	}
+	c.pump(table.Subscriptions, c.wake, until, waitingFor(now, c.again))
 	if c.World.Violated() == nil {
 		c.sound()
 	}

@@ -234,6 +234,14 @@ func (c *contract) sound() {
 		}
 	}
 	c.goesOn(s)
+	if alias := (table.Key{Table: table.Customers, Partition: scope.Key("alias", s.Gateway, s.CustomerKey), Sort: "alias"}); s.CustomerKey != "" {
+		if _, bound := c.Tables.Peek(alias); !bound {
+			c.Fail("a customerKey is its customer's", "the card is registered under %s, which is nobody's", s.CustomerKey)
+		}
+	}
+	if c.erased {
+		c.forgotten(s)
+	}
 	holder := folded(c.Path, s.Customer)
 	if !c.demanded {
 		c.entitled(s, holder, now)
@@ -251,6 +259,24 @@ func (c *contract) goesOn(s billing.Subscription) {
 	}
 	if !over && s.WakeAt.Before(c.World.Now()) {
 		c.Fail("nothing is stuck", "the subscription waits since %s for step %q", s.WakeAt, s.Step)
+	}
+}
+
+// forgotten checks that nothing is left of a customer who was erased but what says nothing.
+func (c *contract) forgotten(s billing.Subscription) {
+	if s.State != billing.StateCancelled {
+		c.Fail("who is erased is forgotten", "the subscription is %s", s.State)
+	}
+	for _, i := range c.Tables.All() {
+		if i.Key.Table != table.Customers && (bytes.Contains(i.Data, []byte("key-of-person")) || bytes.Contains(i.Sealed, []byte("card-of-"))) ||
+			strings.Contains(i.Key.Partition, "key-of-person") {
+			c.Fail("who is erased is forgotten", "%s of %s says who it was", i.Key.Partition, i.Key.Table)
+		}
+	}
+	for card, is := range c.issued {
+		if is && !slices.Contains(c.forgot, card) {
+			c.Fail("who is erased is forgotten", "the gateway still has %s", card)
+		}
 	}
 }
 

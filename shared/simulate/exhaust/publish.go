@@ -36,7 +36,6 @@ type publishing struct {
 // receiver is what came to an endpoint.
 type receiver struct {
 	host   string
-	first  int64            // numbers up to it are not for the endpoint
 	most   int64            // came, and were taken or not
 	taken  int64            // all up to it were taken
 	bodies map[int64]uint64 // with their ids

@@ -3,6 +3,7 @@ package exhaust
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -18,7 +19,9 @@ type till struct {
 	path     *Path
 	payments []payment
 	refunds  []refund
-	forgot   []string // billing keys
+	forgot   []string        // billing keys
+	issued   map[string]bool // cards, false for one that was refused
+	refuses  bool            // it may refuse to issue one
 	// answers are how many of those that it knows it chooses from; the first is money.
 	answers int
 	// charging is told of each charge that reaches it, taking of money as it is taken.
@@ -50,6 +53,10 @@ type refund struct {
 
 func (t *till) print(p *Print) {
 	p.Number(uint64(len(t.payments))<<32 | uint64(len(t.refunds))<<16 | uint64(len(t.forgot))<<8 | uint64(t.late)) //nolint:gosec // they are few
+	for _, card := range slices.Sorted(maps.Keys(t.issued)) {
+		p.Text(card)
+		p.Bool(t.issued[card])
+	}
 	for _, is := range t.payments {
 		p.Text(is.key)
 		p.Text(is.order)
@@ -276,8 +283,20 @@ func (t keyed) FindRefund(_ context.Context, r billing.Refunding) billing.Refund
 
 // Issue makes a billing key of an authKey, the same for whoever asks the same again.
 func (t keyed) Issue(_ context.Context, r billing.Registration) (billing.Card, error) {
-	if !t.call("issue", r.CustomerKey, true, func() {}) {
+	refused := false
+	if !t.call("issue", r.CustomerKey, true, func() {
+		is, known := t.issued["card-of-"+r.AuthKey]
+		if !known {
+			is = !t.refuses || t.path.Choose(2) == 0
+			t.issued["card-of-"+r.AuthKey] = is
+		}
+		refused = !is
+	}) {
 		return billing.Card{}, fault.New(fault.Unavailable, "gateway_unavailable", "The gateway did not answer.")
+	}
+	if refused {
+		t.path.Answered(true, "refused")
+		return billing.Card{}, fault.New(fault.Invalid, "payment_method_refused", "The registration was refused.")
 	}
 	t.path.Answered(true, "issued")
 	return billing.Card{BillingKey: "card-of-" + r.AuthKey, CustomerKey: r.CustomerKey, Number: "1234****", Issuer: "61"}, nil
