@@ -129,7 +129,31 @@ func (s *Store) Hear(ctx context.Context, evidence string) (purchase.News, error
 		news.Unasked = true
 		return news, nil //nolint:nilerr // it is looked at again by itself
 	}
-	return newest(news, asked), nil
+	both := newest(news, asked)
+	both.Unasked = contradicts(news, asked)
+	return both, nil
+}
+
+// settlesWithin is for how long after Apple told of something its API may still answer as it
+// was before, and sign that now: what was bought just now it does not know at once either
+// (4040010, TransactionIdNotFoundError).
+const settlesWithin = 10 * time.Minute
+
+// contradicts says whether the API says something else of what Apple told of just now. The
+// newer word counts, and it may be the wrong one, so it is asked again soon.
+func contradicts(told, asked purchase.News) bool {
+	sale := told.Sales[0]
+	for _, s := range asked.Sales {
+		if s.Order == sale.Order && s.AsOf.Sub(sale.AsOf) < settlesWithin && (s.State != sale.State || s.Returned != sale.Returned) {
+			return true
+		}
+	}
+	is, was := asked.Standing, told.Standing
+	if was.AsOf.IsZero() || is.AsOf.Sub(was.AsOf) >= settlesWithin {
+		return false
+	}
+	is.AsOf = was.AsOf
+	return is != was
 }
 
 // Follow asks how a line stands, false without an API. Nobody wrote down in which of our

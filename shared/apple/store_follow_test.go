@@ -322,3 +322,51 @@ func TestNoticeBeforeTheClaimIsJoinedLater(t *testing.T) {
 		onlyKind(t, err, fault.Conflict)
 	}
 }
+
+// What Apple told of just now its API may not show yet, though it signs that now.
+func TestAnAnswerThatIsBehindWhatWasToldIsAskedForAgain(t *testing.T) {
+	w := newWorld(t, true)
+	id := bought(w, gemsSKU, apple.Consumable, nil)
+	w.set(signedAt.Add(day))
+	w.revoke(id, nil)
+	notice := w.notify("REFUND", id, nil)
+	w.unrevoke(id)
+	w.set(w.Now().Add(5 * time.Second))
+	w.hear(notice)
+	if at, want := w.record(id).CheckAt, w.Now().Add(15*time.Minute); !at.Equal(want) {
+		t.Errorf("looked at again at %v, want %v", at, want)
+	}
+	w.revoke(id, nil)
+	w.set(w.Now().Add(20 * time.Minute))
+	if _, err := w.Review(t.Context(), table.Default, apple.Name, 10); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.order(id).State; got != purchase.OrderRefunded || w.balance("ann") != 0 {
+		t.Errorf("after it was asked again: got %s with %d gems, want it taken back", got, w.balance("ann"))
+	}
+	if at := w.record(id).CheckAt; !at.IsZero() {
+		t.Errorf("looked at again at %v once it agrees, want never", at)
+	}
+}
+
+func TestAnAnswerThatAgreesWithWhatWasToldEndsTheAsking(t *testing.T) {
+	for name, c := range map[string]struct {
+		later time.Duration
+		turn  bool // auto-renew is off by then
+		want  bool
+	}{
+		"it agrees": {later: time.Second}, "it was turned off since": {later: time.Second, turn: true, want: true},
+		"that was some time ago": {later: time.Hour, turn: true},
+	} {
+		w := newWorld(t, true)
+		id := subscribed(w)
+		notice := w.notify("SUBSCRIBED.INITIAL_BUY", id, nil)
+		w.set(w.Now().Add(c.later))
+		if c.turn {
+			w.change(id, apple.StatusActive, facts{"autoRenewStatus": 0})
+		}
+		if news, err := w.store.Hear(t.Context(), notice); err != nil || news.Unasked != c.want {
+			t.Errorf("%s: got asked again %v, %v, want %v", name, news.Unasked, err, c.want)
+		}
+	}
+}
