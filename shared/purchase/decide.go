@@ -115,7 +115,7 @@ func (b *Book) decide(was state, news News, now time.Time) (decision, error) {
 		if len(is.forgotten) > 0 {
 			is.line.Again = soonest(is.line.Again, now.Add(reviewLate))
 		}
-		is.line.CheckAt = is.line.checkAt(now, news.Unasked)
+		is.line.CheckAt = is.line.checkAt(now, news.Unasked || is.undone())
 	}
 	if owner != "" {
 		is.tellOrders(was.line.Owner == "" || len(was.line.Terms) == 0, now)
@@ -179,6 +179,12 @@ func (b *Book) own(is *decision, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// undone says whether a refund is none after all. That is rare, and an answer that is behind
+// what was told says it as well, so it is asked again soon.
+func (is *decision) undone() bool {
+	return slices.ContainsFunc(is.entries, func(e entry) bool { return e.heard && e.is.Returned < e.was.Returned })
 }
 
 // again is when the store is to be asked at the latest. A word that is older than what is known,
