@@ -213,7 +213,29 @@ func (a *Apple) Hear(_ context.Context, evidence string) (purchase.News, error) 
 		news.Unasked = true
 		return news, nil //nolint:nilerr // as the adapter: it is looked at again by itself
 	}
-	return newest(news, asked), nil
+	both := newest(news, asked)
+	both.Unasked = contradicts(news, asked)
+	return both, nil
+}
+
+// settlesWithin is for how long an answer that differs from what was told is not believed at
+// once (apple.settlesWithin).
+const settlesWithin = 10 * time.Minute
+
+// contradicts is apple.contradicts.
+func contradicts(told, asked purchase.News) bool {
+	sale := told.Sales[0]
+	for _, s := range asked.Sales {
+		if s.Order == sale.Order && s.AsOf.Sub(sale.AsOf) < settlesWithin && (s.State != sale.State || s.Returned != sale.Returned) {
+			return true
+		}
+	}
+	is, was := asked.Standing, told.Standing
+	if was.AsOf.IsZero() || is.AsOf.Sub(was.AsOf) >= settlesWithin {
+		return false
+	}
+	is.AsOf = was.AsOf
+	return is != was
 }
 
 // Follow asks how a line stands.

@@ -27,7 +27,7 @@ type Habits struct {
 
 // Unkind are the habits of the long runs.
 func Unkind() Habits {
-	return Habits{Lost: 2000, Late: 5000, Doubled: 3000, LateMost: 12 * time.Hour, Behind: 3000, BehindMost: 5 * time.Minute, Poor: 6000}
+	return Habits{Lost: 2000, Late: 5000, Doubled: 3000, LateMost: 12 * time.Hour, Behind: 3000, BehindMost: 5 * time.Minute, Resigned: 50_000, Poor: 6000}
 }
 
 // Watcher hears of what happens at a store in the moment that it does. It crosses no port.
