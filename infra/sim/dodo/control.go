@@ -297,7 +297,7 @@ func (s *Simulator) Return(by Return) (string, error) {
 
 // Dispute opens a dispute about a payment, or goes on with the one that there is.
 func (s *Simulator) Dispute(by Dispute) (string, error) {
-	if !slices.Contains([]string{"opened", "challenged", "won", "lost", "accepted", "cancelled", "expired"}, by.Status) {
+	if !slices.Contains(disputeWords, by.Status) {
 		return "", errors.New("status: opened, challenged, won, lost, accepted, cancelled or expired")
 	}
 	s.mu.Lock()

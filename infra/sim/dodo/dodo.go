@@ -40,6 +40,7 @@ const (
 	Refunding     = "refund"
 	GetRefund     = "get-refund"
 	ListRefunds   = "list-refunds"
+	ListDisputes  = "list-disputes"
 	elsewhere     = "elsewhere"
 	rateRemaining = "X-RateLimit-Remaining"
 )
@@ -77,7 +78,7 @@ type Simulator struct {
 func New(o Options) *Simulator {
 	s := &Simulator{
 		stage: stage.New("dodo",
-			[]string{Charge, Create, GetMandate, Patch, UpdateMethod, List, Get, LineItems, Refunding, GetRefund, ListRefunds, elsewhere},
+			[]string{Charge, Create, GetMandate, Patch, UpdateMethod, List, Get, LineItems, Refunding, GetRefund, ListRefunds, ListDisputes, elsewhere},
 			refusal("INTERNAL_SERVER_ERROR", ""), o),
 		mux:           http.NewServeMux(),
 		settings:      atStart(),
@@ -91,7 +92,7 @@ func New(o Options) *Simulator {
 	s.key, s.business, s.brand = s.stage.Text(16, stage.Alphanumeric)+"."+s.stage.Text(48, stage.Alphanumeric), s.id("bus"), s.id("brnd")
 	s.secrets, s.next = []secret{{value: s.newSecret()}}, s.newSecret()
 	s.stage.Sends(sender)
-	s.stage.Brief(List, ListRefunds)
+	s.stage.Brief(List, ListRefunds, ListDisputes)
 	s.handle("POST /subscriptions", Create, s.create)
 	s.handle("GET /subscriptions/{subscription}", GetMandate, s.getSubscription)
 	s.handle("PATCH /subscriptions/{subscription}", Patch, s.patch)
@@ -102,6 +103,7 @@ func New(o Options) *Simulator {
 	s.handle("GET /payments/{payment}/line-items", LineItems, s.lineItems)
 	s.handle("POST /refunds", Refunding, s.refund)
 	s.handle("GET /refunds", ListRefunds, s.listRefunds)
+	s.handle("GET /disputes", ListDisputes, s.listDisputes)
 	s.handle("GET /refunds/{refund}", GetRefund, s.getRefund)
 	s.handle("/", elsewhere, func(*query) stage.Answer { return refusal("NOT_FOUND", "no such endpoint") })
 	s.mux.HandleFunc("GET /checkout/{link}", s.showPage)

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"grantline/infra/sim/stage"
@@ -114,6 +115,43 @@ func (s *Simulator) listRefunds(q *query) stage.Answer {
 	items := []object{}
 	for _, r := range cut(asked, *s.settings.SortOrder, found, func(r *refund) time.Time { return r.created }) {
 		items = append(items, s.listed(r))
+	}
+	return stage.JSON(http.StatusOK, object{"items": items})
+}
+
+// listDisputes pages through disputes as list does through payments. As everywhere they name
+// their payment alone.
+func (s *Simulator) listDisputes(q *query) stage.Answer {
+	given := q.URL.Query()
+	asked, wrong := readPage(given)
+	if status := given.Get("dispute_status"); wrong == "" && status != "" && !slices.Contains(disputeWords, strings.TrimPrefix(status, "dispute_")) {
+		wrong = "dispute_status"
+	}
+	if wrong != "" {
+		return refusal("INVALID_QUERY_PARAMS", wrong)
+	}
+	q.pause()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	horizon := s.stage.Now().Add(-time.Duration(*s.settings.ListLag))
+	type listed struct {
+		of *payment
+		*dispute
+	}
+	var found []listed
+	for _, p := range s.ordered {
+		for _, d := range p.disputes {
+			if !d.at.After(horizon) && asked.holds(d.at) && fits(given.Get("dispute_status"), d.status) &&
+				fits(given.Get("dispute_stage"), disputeStage) && fits(given.Get("customer_id"), p.subscription.customer.ID) {
+				found = append(found, listed{p, d})
+			}
+		}
+	}
+	items := []object{}
+	for _, l := range cut(asked, *s.settings.SortOrder, found, func(l listed) time.Time { return l.at }) {
+		o := s.shownDispute(l.of, l.dispute)
+		delete(o, "remarks")
+		items = append(items, o)
 	}
 	return stage.JSON(http.StatusOK, object{"items": items})
 }

@@ -81,11 +81,17 @@ type dispute struct {
 	at         time.Time
 }
 
+// disputeWords are what becomes of a dispute, by its notices (Dodo Payments, DisputeStatus).
+var disputeWords = []string{"opened", "challenged", "won", "lost", "accepted", "cancelled", "expired"}
+
+// disputeStage is the one that all are at; the others come before and after it.
+const disputeStage = "dispute"
+
 // shownDispute is a dispute as its notices and its payment show it; it has no metadata.
 func (s *Simulator) shownDispute(p *payment, d *dispute) object {
 	return object{
 		"amount": strconv.FormatInt(d.amount, 10), "business_id": s.business, "created_at": instant(d.at), "currency": p.currency,
-		"dispute_id": d.id, "dispute_stage": "dispute", "dispute_status": d.status, "payment_id": p.id, "remarks": nil,
+		"dispute_id": d.id, "dispute_stage": disputeStage, "dispute_status": d.status, "payment_id": p.id, "remarks": nil,
 	}
 }
 
