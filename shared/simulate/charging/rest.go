@@ -66,7 +66,7 @@ func (q *Quarter) moneyAtRest() {
 		case o == nil || o.Kind == "":
 			q.fail("no money without a record", "payment %s of %d for order %s is in no book", p.id, p.amount, p.order)
 		case o.State == billing.Paid && o.Payment != nil && o.Payment.Key == p.id:
-			if o.Refunded != p.returned && !p.disputed {
+			if o.Refunded != p.returned {
 				q.fail("what was given back is written", "order %s: %d given back, %d written", o.ID, p.returned, o.Refunded)
 			}
 		case p.returned != p.amount && o.SentAt.Before(q.w.Now().Add(-underWay)):
@@ -105,9 +105,6 @@ func (q *Quarter) subscriptionAtRest(s *subscription) {
 		for _, o := range n.paid {
 			for _, p := range o.payments {
 				paid = paid || p.returned < p.amount
-				if p.disputed {
-					return
-				}
 			}
 		}
 	}
