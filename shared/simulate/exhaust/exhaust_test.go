@@ -18,7 +18,7 @@ var (
 )
 
 // few is how many paths of each set are run where nothing else is asked for.
-const few = 60
+const few = 40
 
 func TestSets(t *testing.T) {
 	most := *paths

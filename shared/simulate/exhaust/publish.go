@@ -156,6 +156,10 @@ func publications() []*Set {
 			s.publish("publisher 2", "endpoint-1")
 			s.event("event", "three")
 		}),
+		set("publish-retry-alone", retrying, func(s *publishing) {
+			s.publish("publisher 1", "endpoint-1")
+			s.publish("publisher 2", "endpoint-1")
+		}),
 		set("publish-two-endpoints", twofold, func(s *publishing) {
 			s.publish("publisher 1", "")
 			s.publish("publisher 2", "")
