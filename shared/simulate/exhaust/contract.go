@@ -36,9 +36,10 @@ type contract struct {
 // order is what the promises have to know of one.
 type order struct {
 	id                    string
-	claimed               int  // how often
-	open                  bool // sent, and not known to be settled
-	afterEnd, afterChange bool // it was claimed last once the subscription was ending, or had another card
+	claimed               int    // how often
+	open                  bool   // sent, and not known to be settled
+	by                    string // who claimed it last
+	afterEnd, afterChange bool   // it was claimed last once the subscription was ending, or had another card
 }
 
 const (

@@ -150,6 +150,14 @@ func (p *Path) Answered(effect bool, answer ...string) {
 	p.Tell("%-14s hears %v", r.name, answer)
 }
 
+// whose is the name of the racer whose turn it is, "" outside any.
+func (p *Path) whose() string {
+	if r := p.acting(); r != nil {
+		return r.name
+	}
+	return ""
+}
+
 // acting is the racer whose turn it is.
 func (p *Path) acting() *racer {
 	if !p.racing {

@@ -102,6 +102,7 @@ func (c *contract) print(p *Print) {
 	p.Bool(c.looked)
 	p.Bool(c.held)
 	for _, o := range c.orders {
+		p.Text(o.by)
 		p.Bool(o.afterEnd)
 		p.Bool(o.afterChange)
 		p.Bool(o.open)
@@ -120,7 +121,7 @@ func (c *contract) watch() {
 	c.till.charging = func(id, card string) {
 		for _, o := range c.orders {
 			switch {
-			case o.id != id:
+			case o.id != id, o.by != c.whose(): // another has claimed it since
 			case o.afterEnd:
 				c.Fail(`nothing is charged after "you will not be charged"`, "order %s was claimed after its subscription was ending, and sent", id)
 			case o.afterChange && card == first:
@@ -175,7 +176,7 @@ func (c *contract) follow(w table.Write) {
 				State billing.ChargeState
 			}](w.Item)
 			if is.Sends > o.claimed {
-				o.claimed, o.afterEnd = is.Sends, c.ended
+				o.claimed, o.by, o.afterEnd = is.Sends, c.whose(), c.ended
 				o.afterChange = !o.open && c.cards > 0 // what is sent again is what was sent
 			}
 			o.open = is.State == billing.Sending || is.State == billing.Unknown

@@ -24,7 +24,7 @@ type till struct {
 	refuses  bool            // it may refuse to issue one
 	// answers are how many of those that it knows it chooses from; the first is money.
 	answers int
-	// charging is told of each charge that reaches it, taking of money as it is taken.
+	// charging is told of each charge as it is sent, taking of money as it is taken.
 	charging func(order, card string)
 	taking   func(p payment)
 	back     func(r refund)
@@ -170,6 +170,9 @@ func (keyed) Repeats() bool { return true }
 
 // Charge takes the money of an order once, and declines it once.
 func (t keyed) Charge(_ context.Context, order string, card billing.Card, text []byte) billing.Outcome {
+	if t.charging != nil {
+		t.charging(order, card.BillingKey)
+	}
 	var o billing.Outcome
 	if !t.call("charge", order, true, func() { o = t.charge(order, card.BillingKey, text) }) {
 		return billing.Outcome{Result: billing.Unclear}
@@ -178,9 +181,6 @@ func (t keyed) Charge(_ context.Context, order string, card billing.Card, text [
 }
 
 func (t keyed) charge(order, card string, text []byte) billing.Outcome {
-	if t.charging != nil {
-		t.charging(order, card)
-	}
 	for _, p := range t.payments {
 		switch {
 		case p.order != order:
@@ -337,6 +337,9 @@ func (keyless) Repeats() bool { return false }
 
 // Charge makes a payment of its own each time.
 func (t keyless) Charge(_ context.Context, order string, card billing.Card, text []byte) billing.Outcome {
+	if t.charging != nil {
+		t.charging(order, card.BillingKey)
+	}
 	var o billing.Outcome
 	if !t.call("charge", order, true, func() { o = t.charge(order, card.BillingKey, text) }) {
 		return billing.Outcome{Result: billing.Unclear}
@@ -345,9 +348,6 @@ func (t keyless) Charge(_ context.Context, order string, card billing.Card, text
 }
 
 func (t keyless) charge(order, mandate string, text []byte) billing.Outcome {
-	if t.charging != nil {
-		t.charging(order, mandate)
-	}
 	for _, p := range t.payments {
 		if p.decided.After(t.now()) {
 			return billing.Outcome{Result: billing.NotMade, Code: "PREVIOUS_PAYMENT_PENDING", Again: 10 * time.Minute}
