@@ -6,6 +6,7 @@
 package town
 
 import (
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"strings"
@@ -22,6 +23,7 @@ import (
 	"grantline/shared/simulate/selling"
 	"grantline/shared/simulate/shop"
 	"grantline/shared/simulate/telling"
+	"grantline/shared/table"
 )
 
 // Start is when towns begin; their zones' clocks change some months later.
@@ -87,6 +89,7 @@ func Run(seed uint64, c Config) Result {
 		if w.Run(until.Add(rest)) != nil {
 			break
 		}
+		t.noticesAtRest()
 		for _, q := range t.quarters {
 			q.AtRest()
 		}
@@ -223,6 +226,26 @@ func (t *streets) build() {
 	if t.lives("selling") {
 		t.selling = selling.New(t.d, selling.Options{Shops: shops, Habits: habits, People: t.c.People, Span: t.c.Span})
 		t.quarters = append(t.quarters, t.selling)
+	}
+}
+
+// justNow is for how long a notice may be on its way at rest.
+const justNow = 6 * time.Hour
+
+// noticesAtRest: whatever came in was looked at, or lies among the dead letters.
+func (t *streets) noticesAtRest() {
+	if _, dead := t.d.Notices.Len(); dead > 0 {
+		return // which of them they are nobody can say
+	}
+	for _, item := range t.d.Tables.Kept().Items(table.Notices) {
+		var n notice.Notice
+		if json.Unmarshal(item.Data, &n) != nil || n.ID == "" {
+			continue // how far a history was read
+		}
+		if n.State == notice.Received && n.ReceivedAt.Before(t.w.Now().Add(-justNow)) {
+			t.w.Fail("every accepted notice is applied or a dead letter", "%s of %s, %s, is only received (%s)", n.ID, n.Provider, n.Type, n.Detail)
+			return
+		}
 	}
 }
 
