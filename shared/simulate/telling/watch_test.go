@@ -43,7 +43,7 @@ func calm(t *testing.T, seed uint64) (*simulate.World, *deployment.Deployment, *
 	t.Cleanup(w.Close)
 	b := &between{servers: telling.NewServers()}
 	d := deployment.New(w, deployment.Options{Endpoints: b})
-	return w, d, telling.New(d, telling.Options{Servers: b.servers, Customers: 3, Span: 10 * day, Sandbox: true}), b
+	return w, d, telling.New(d, telling.Options{Servers: b.servers, Customers: 3, Span: 4 * day, Sandbox: true}), b
 }
 
 func TestARequestThatNobodyShouldMakeIsFound(t *testing.T) {
@@ -108,7 +108,7 @@ func TestARequestThatNobodyShouldMakeIsFound(t *testing.T) {
 			}
 			return c.does(b, r, body)
 		}
-		if v := w.Run(start.Add(10 * day)); v == nil || v.Promise != c.promise {
+		if v := w.Run(start.Add(4 * day)); v == nil || v.Promise != c.promise {
 			t.Errorf("a request %s: got %v, want that %q is broken", name, v, c.promise)
 		}
 	}
@@ -189,7 +189,7 @@ func TestAWriteThatNobodyShouldMakeIsFound(t *testing.T) {
 		}},
 	} {
 		w, d, _, _ := calm(t, 5)
-		if v := w.Run(start.Add(10 * day)); v != nil {
+		if v := w.Run(start.Add(4 * day)); v != nil {
 			t.Fatal(v)
 		}
 		if err := d.Tables.Commit(t.Context(), c.writes(d)...); err != nil {
