@@ -203,6 +203,11 @@ type Refunded struct {
 	Result      Result
 	Code        string
 	Transaction string // the gateway's id of the refund
+	// Final, of an Unclear: the gateway answered and may answer the same under this key for ever,
+	// though its answer does not say whether money moved. It is for a gateway alone that holds
+	// each refund against Refunding.Left at the moment of making it: what is asked for under
+	// another key, with the same Left, is made once at most.
+	Final bool
 	// Misconfigured, Busy and Again are as in Outcome.
 	Misconfigured bool
 	Busy          bool

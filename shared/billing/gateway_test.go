@@ -92,6 +92,8 @@ type gateway struct {
 	refunds     map[string]billing.Refunded // by key
 	returned    []movement                  // money given back, by payment
 	returnedOf  map[string]int64
+	broken      map[string]bool            // keys of refunds that are answered by a failure for ever
+	backs       map[string]bool            // what was given back, by payment, what was left before and how much
 	strays      map[string]billing.Payment // a second payment, by order
 	forgotten   []string                   // billing keys
 	forgets     int
@@ -112,7 +114,7 @@ func newGateway(c *movable) *gateway {
 	return &gateway{
 		clock: c, answers: map[string]answer{}, payments: map[string]answer{}, declined: map[string]billing.Outcome{},
 		cards: map[string]billing.Card{}, used: map[string]bool{}, kill: func() {},
-		mistakes: map[string]bool{}, bodies: map[string]string{}, refunds: map[string]billing.Refunded{}, returnedOf: map[string]int64{}, strays: map[string]billing.Payment{},
+		mistakes: map[string]bool{}, bodies: map[string]string{}, refunds: map[string]billing.Refunded{}, returnedOf: map[string]int64{}, strays: map[string]billing.Payment{}, broken: map[string]bool{}, backs: map[string]bool{},
 	}
 }
 
@@ -335,6 +337,15 @@ func (g *gateway) Refund(ctx context.Context, r billing.Refunding) billing.Refun
 	if f.refuse != "" {
 		return billing.Refunded{Result: billing.Refused, Code: f.refuse}
 	}
+	if was := g.broken[r.Key]; f.fail || was {
+		if f.stored {
+			g.broken[r.Key] = true
+		}
+		if f.effect && !was {
+			g.giveBack(r, f)
+		}
+		return billing.Refunded{Result: billing.Unclear, Code: "FAILED_INTERNAL_SYSTEM_PROCESSING", Final: true}
+	}
 	o := g.giveBack(r, f)
 	if f.kill {
 		defer g.kill()
@@ -359,10 +370,14 @@ func (g *gateway) giveBack(r billing.Refunding, f fate) billing.Refunded {
 	default:
 		g.returned = append(g.returned, movement{payment, r.Amount.Units, g.clock.Now()})
 		g.returnedOf[payment] += r.Amount.Units
+		g.backs[lockOf(r)] = true
 	}
 	g.refunds[r.Key] = o
 	return o
 }
+
+// lockOf is by what a look knows a refund: a gateway shows no key with it.
+func lockOf(r billing.Refunding) string { return fmt.Sprint(r.Payment, r.Left, r.Amount.Units) }
 
 // left is what of a payment was not given back.
 func (g *gateway) left(payment string) (string, int64) {
@@ -382,8 +397,11 @@ func (g *gateway) left(payment string) (string, int64) {
 func (g *gateway) FindRefund(ctx context.Context, r billing.Refunding) billing.Refunded {
 	g.enter()
 	defer g.mu.Unlock()
-	if o, ok := g.refunds[r.Key]; ok && ctx.Err() == nil {
+	if o, ok := g.refunds[r.Key]; ok && ctx.Err() == nil && !g.backs[lockOf(r)] {
 		return o
+	}
+	if g.backs[lockOf(r)] && ctx.Err() == nil {
+		return billing.Refunded{Result: billing.Taken, Transaction: "refund_" + r.Key}
 	}
 	if ctx.Err() != nil {
 		return billing.Refunded{Result: billing.Unclear}

@@ -48,7 +48,9 @@ type Refund struct {
 	Sends     int         `json:"sends,omitempty"`
 	Round     int         `json:"round,omitempty"` // as Request.Round
 	// Unsure says that something sent may have given the money back.
-	Unsure      bool      `json:"unsure,omitempty"`
+	Unsure bool `json:"unsure,omitempty"`
+	// Final is as Refunded.Final, of the last send.
+	Final       bool      `json:"final,omitempty"`
 	AbsentSince time.Time `json:"absentSince,omitzero"`
 }
 
@@ -56,7 +58,7 @@ func (r Refund) open() bool { return r.State == RefundSending || r.State == Refu
 
 // sending is the refund as it is written before it goes out.
 func (r Refund) sending(now time.Time, lease time.Duration) Refund {
-	r.Unsure = r.Unsure || !r.Lease.IsZero()
+	r.Unsure, r.Final = r.Unsure || !r.Lease.IsZero(), false
 	r.State, r.SentAt, r.Lease, r.LookAt, r.AbsentSince = RefundSending, now, now.Add(lease), now.Add(lease), time.Time{}
 	r.Sends++
 	return r
@@ -98,12 +100,30 @@ func (r Refund) after(o Refunded, now time.Time) Refund {
 			r.AbsentSince = now
 		}
 		r.LookAt = r.nextLook(now)
+		if r.Final {
+			return r.renewed(now)
+		}
 		if now.Sub(r.SentAt) >= quietUnrepeated && now.Sub(r.AbsentSince) >= finalAfter {
 			r.State, r.Unsure, r.LookAt = RefundSending, false, now
 		}
 	case Accepted, Unclear:
+		r.Final = r.Final || o.Final
 		r.State, r.Code, r.Unsure, r.LookAt, r.AbsentSince = RefundUnknown, o.Code, true, r.nextLook(now), time.Time{}
 	}
+	return r
+}
+
+// renewed is a refund that look-ups do not find, and whose key would be answered the same for days:
+// it is asked for under another one. It is made once all the same, for what is left falls with the
+// first of the two, and never rises: the lock refuses the other. That first one may still be the
+// one before, so that it stays unsure.
+func (r Refund) renewed(now time.Time) Refund {
+	if at := r.AbsentSince.Add(finalAfter); at.After(now) {
+		r.LookAt = at
+		return r
+	}
+	r.Final, r.LookAt = false, now
+	r.Round++
 	return r
 }
 
@@ -357,13 +377,11 @@ func (b *Biller) tendRefund(ctx context.Context, scope table.Scope, c Charge, r 
 		b.alarm(ctx, "refund still not known to be done", "order", c.ID, "code", r.Code)
 	}
 	unsure := r.Unsure || !r.Lease.IsZero()
+	if unsure && r.Final {
+		return b.lookUpRefund(ctx, gateway, scope, c, r)
+	}
 	if unsure && (!gateway.Repeats() || now.Sub(r.AskedAt) > keyLife) {
-		calling, cancel := clock.LeaveRoom(ctx, answerMargin)
-		o := gateway.FindRefund(calling, c.refunding(scope, r))
-		cancel()
-		b.Log.InfoContext(ctx, "refund looked up", "order", c.ID, "result", o.Result, "code", o.Code)
-		_, err := b.closeRefund(ctx, scope, c.ID, r.Reference, o)
-		return err
+		return b.lookUpRefund(ctx, gateway, scope, c, r)
 	}
 	mine := false
 	c, err = b.rewrite(ctx, scope, c.ID, func(c Charge, now time.Time) (change, bool, error) {
@@ -379,6 +397,16 @@ func (b *Biller) tendRefund(ctx context.Context, scope table.Scope, c Charge, r 
 		return err
 	}
 	_, err = b.sendRefund(ctx, scope, c, r.Reference)
+	return err
+}
+
+// lookUpRefund writes down what a look at the gateway says of a refund.
+func (b *Biller) lookUpRefund(ctx context.Context, g Gateway, scope table.Scope, c Charge, r Refund) error {
+	calling, cancel := clock.LeaveRoom(ctx, answerMargin)
+	o := g.FindRefund(calling, c.refunding(scope, r))
+	cancel()
+	b.Log.InfoContext(ctx, "refund looked up", "order", c.ID, "result", o.Result, "code", o.Code)
+	_, err := b.closeRefund(ctx, scope, c.ID, r.Reference, o)
 	return err
 }
 

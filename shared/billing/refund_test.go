@@ -484,43 +484,6 @@ func TestARefundOfOursIsNotAdoptedAsAnothers(t *testing.T) {
 	w.sound("sub-1")
 }
 
-// What was said to be given back while a refund of ours was under way is looked at once that is
-// over, whichever of the two it was: nobody says it again.
-func TestWhatWasPassedOverForARefundOfOursIsAdoptedAfterIt(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		fate  fate
-		early bool // at the console, before ours is asked for
-		want  int64
-	}{
-		"ours is refused, since there is less": {fate{drop: true}, true, 900},
-		"ours went first":                      {fate{lose: true}, false, 1900},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := refunding(t, "monthly", c.fate, fate{})
-			if c.early {
-				w.gateway.returnedOf["pay_"+paidOrder] += 900
-			}
-			_, _, err := w.refund(paidOrder, "r-1", 1000)
-			must(t, err)
-			if !c.early {
-				w.gateway.returnedOf["pay_"+paidOrder] += 900
-			}
-			w.hear(billing.Hint{Order: paidOrder, Payment: "pay_" + paidOrder, Returned: true})
-			if got := w.found(paidOrder).Refunded; got != 0 {
-				t.Errorf("while ours is under way: got %d written as given back, want 0", got)
-			}
-			w.until(asked.Add(time.Hour))
-			if got := w.found(paidOrder); got.Refunded != c.want || len(got.Refunds) != 2 {
-				t.Errorf("got %d given back by %+v, want %d", got.Refunded, got.Refunds, c.want)
-			}
-			w.finished()
-			w.sound("sub-1")
-		})
-	}
-}
-
 func TestASecondPaymentOfAnOrderIsGivenBackAndCountsForNothing(t *testing.T) {
 	t.Parallel()
 	for name, f := range map[string]fate{"done": {}, "answer lost": {lose: true}, "request lost": {drop: true}, "busy": {busy: true}} {

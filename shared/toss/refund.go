@@ -150,6 +150,10 @@ func refundRefusal(status int, code string) billing.Refunded {
 		return billing.Refunded{Result: billing.NotMade, Code: code, Busy: true}
 	case status == http.StatusUnauthorized && code == "UNAUTHORIZED_KEY":
 		return billing.Refunded{Result: billing.NotMade, Code: code, Misconfigured: true}
+	case status >= http.StatusInternalServerError:
+		// Whether Toss repeats a failure of its own is not documented. Without a code it was not
+		// Toss who spoke, and it may be at it still.
+		return billing.Refunded{Result: billing.Unclear, Code: code, Final: code != ""}
 	case !decided(status):
 		return billing.Refunded{Result: billing.Unclear, Code: code}
 	case refundRefusals[code]:
@@ -158,7 +162,7 @@ func refundRefusal(status int, code string) billing.Refunded {
 		// A payment whose key we have is unknown to a shop that is not the one that took it.
 		return billing.Refunded{Result: billing.NotMade, Code: code, Misconfigured: true}
 	default:
-		return billing.Refunded{Result: billing.Unclear, Code: code}
+		return billing.Refunded{Result: billing.Unclear, Code: code, Final: code != "" && kinds[code] != fleeting}
 	}
 }
 

@@ -94,7 +94,7 @@ func TestEveryCodeHasItsRefund(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := billing.Refunded{Result: billing.Result(field[2]), Code: field[1], Misconfigured: field[3] == "misconfigured", Busy: field[3] == "busy"}
+		want := billing.Refunded{Result: billing.Result(field[2]), Code: field[1], Misconfigured: field[3] == "misconfigured", Busy: field[3] == "busy", Final: field[3] == "final"}
 		var l log
 		g := gateway(t, "https://toss.example", says{status: status, body: fmt.Sprintf(`{"code":%q,"message":"message of toss"}`, field[1])}, &l)
 		got := g.Refund(t.Context(), refunding)

@@ -33,7 +33,7 @@ func (t *Toss) Refund(_ context.Context, r billing.Refunding) billing.Refunded {
 	case a.means == billing.Refused:
 		return billing.Refunded{Result: billing.Refused, Code: a.code}
 	}
-	return billing.Refunded{Result: billing.Unclear, Code: a.code}
+	return billing.Refunded{Result: billing.Unclear, Code: a.code, Final: a.status >= 500}
 }
 
 // cancelled is how much a transaction gave back.
