@@ -30,7 +30,7 @@ func charging() []Fault {
 			Name: "order-id-without-attempt", Is: "a retry has the id of the attempt that was declined",
 			Edits: edit(charge, `scope.Project, scope.Environment, subscription, period, attempt)`,
 				`scope.Project, scope.Environment, subscription, period, min(attempt, 1))`),
-			Run: inCharging, Breaks: "nothing stuck: no retry is ever made",
+			Run: inCharges, Breaks: "nothing stuck: no retry is ever made",
 		},
 		{
 			Name: "read-before-claim", Is: "the subscription is not read again after the claim",
@@ -46,12 +46,12 @@ func charging() []Fault {
 			Edits: edit(outcome, `	if !fresh.due(b.Clock.Now()) || !fresh.wants(charge) {
 		orderItem,`, `	if !fresh.wants(charge) && fresh.ID == "" {
 		orderItem,`),
-			Run: inCharging, Breaks: "nothing after \"you will not be charged\"",
+			Run: inCharges, Breaks: "nothing after \"you will not be charged\"",
 		},
 		{
 			Name: "old-card-charged", Is: "a card that was replaced between the letter and the claim is charged",
 			Edits: edit(biller, ` || !fresh.wants(charge) || !bytes.Equal(fresh.BillingKey, s.BillingKey) {`, ` || !fresh.wants(charge) {`),
-			Run:   inCharging, Breaks: "nothing is taken from a card after it was replaced",
+			Run:   inCharges, Breaks: "nothing is taken from a card after it was replaced",
 		},
 		{
 			Name: "answer-of-a-claim-not-known-again", Is: "our own claim whose answer was lost is taken for another's",
@@ -104,15 +104,14 @@ func charging() []Fault {
 			Edits: edit(outcome, `	case charge.Lease.After(now):
 		return b.commit(ctx, scope, s, s.wake(StepResolve, charge.Lease, now), nil)
 	}`, `	}`),
-			Run: inCharging,
-			Equivalent: "What is sent beside another send has its key and is one charge; where a gateway has no keys nothing is sent " +
-				"again before a quiet day. The lease saves calls.",
+			// Whoever resolves what is still being sent may find that it is wanted no more, and say
+			// so; then nothing is under way for who asks, and the first sender takes the money.
+			Run: inCharges, Breaks: "nothing after \"you will not be charged\"",
 		},
 		{
 			Name: "lease-shorter-than-the-function", Is: "a claim is let go of after a second",
-			Edits:      edit(biller, `	charge = charge.sending(b.Clock.Now(), b.Lease)`, `	charge = charge.sending(b.Clock.Now(), time.Second)`),
-			Run:        inCharging,
-			Equivalent: "As of a lease that is ignored: the key, or the quiet day, is what makes one charge of two sends.",
+			Edits: edit(biller, `	charge = charge.sending(b.Clock.Now(), b.Lease)`, `	charge = charge.sending(b.Clock.Now(), time.Second)`),
+			Run:   inCharging, Breaks: "nothing after \"you will not be charged\"",
 		},
 		{
 			Name: "advanced-without-condition", Is: "an outcome advances the subscription wherever that is by now",

@@ -44,7 +44,7 @@ func selling() []Fault {
 			Edits: edit(people, `	c := now.claimant
 	to, err`, `	c := now.claimant
 	if now.owner != "" && c != now.holder && now.giver == nil && now.sharer(c) == "" {
-		now.owner, now.line.Owner, now.entries[0].was.Customer, now.entries[0].was.State = "", "", "", OrderUnclaimed
+		now.owner, now.line.Owner, first.Customer, now.entries[0].was.Customer, now.entries[0].was.State = "", "", "", "", OrderUnclaimed
 	}
 	to, err`),
 			Run: inSelling, Breaks: "a purchase stays its owner's",
