@@ -24,6 +24,7 @@ type hearing struct {
 	entry  bool // it has one
 	leased time.Time
 	moved  time.Time // when it last took one, or the cursor moved
+	passed time.Time // when the cursor last moved
 	tried  time.Time // when it was last sent one
 	parked bool
 	awoken time.Time // when it last was parked no more
@@ -99,7 +100,7 @@ func (q *Quarter) prompt(h *hearing, e *written) {
 			ready = at
 		}
 	}
-	again := *h.fate(e)&tried != 0 || h.tried.After(h.moved)
+	again := *h.fate(e)&tried != 0 || h.tried.After(h.passed) // whatever that was, there may be a pause
 	if !s.open.IsZero() {
 		return
 	}
@@ -301,7 +302,10 @@ func (q *Quarter) registered(scope table.Scope, item table.Item) {
 			s.removed = now
 		}
 	}
+	// A run that reads it by a glance may not see it yet, and idle for ever; a deployment's runs
+	// each minute.
 	q.ticks[scope].Wake(now)
+	q.w.After(5*time.Second, func() { q.ticks[scope].Wake(q.w.Now()) })
 }
 
 func changed(a, b delivery.Endpoint) bool {
@@ -390,8 +394,8 @@ func (q *Quarter) progresses(h *hearing, is progress, entry bool) {
 		}
 		*h.fate(e) |= unasked
 	}
-	if is.Cursor != h.cursor || !h.begun {
-		h.moved = now
+	if is.Cursor != h.cursor {
+		h.moved, h.passed = now, now
 	}
 	h.began = min(h.began, is.Cursor)
 	if h.parked && !is.Parked {
