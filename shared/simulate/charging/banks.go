@@ -16,10 +16,7 @@ func (q *Quarter) watch() {
 			q.paid[p.Key] = p
 		},
 		OnReturned: func(p *bank.Payment, amount int64) { q.returned(p.Key, amount) },
-		OnSeized: func(p *bank.Payment, amount int64) {
-			q.paymentOf[p.Key].disputed = true
-			q.returned(p.Key, amount)
-		},
+		OnSeized:   func(p *bank.Payment, amount int64) { q.returned(p.Key, amount) },
 		OnDeclined: func(order, code string, class billing.Class, _ time.Time) {
 			q.refused(effect{order: order, code: code, class: class})
 		},

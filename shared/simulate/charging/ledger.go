@@ -46,7 +46,6 @@ type payment struct {
 	amount   int64
 	at       time.Time
 	returned int64
-	disputed bool
 }
 
 // subscription is one of ours as the tables have it.
