@@ -93,9 +93,6 @@ func Run(seed uint64, c Config) Result {
 		for _, q := range t.quarters {
 			q.AtRest()
 		}
-		if t.telling != nil && until.Equal(end) { // until then its servers are as they like
-			t.telling.AtRest()
-		}
 		weather.Faults = c.Faults
 		t.calm(false)
 		if w.Violated() != nil {
@@ -217,7 +214,8 @@ func (t *streets) build() {
 	}
 	t.d = deployment.New(t.w, *t.o)
 	if t.lives("telling") {
-		t.telling = telling.New(t.d, telling.Options{Servers: servers, Customers: t.c.People, Span: t.c.Span, Out: time.Duration(outages(t.c)) * longestOutage})
+		t.telling = telling.New(t.d, telling.Options{Servers: servers, Customers: t.c.People, Span: t.c.Span, Out: time.Duration(outages(t.c)) * longestOutage, Sandbox: true})
+		t.quarters = append(t.quarters, t.telling)
 	}
 	if t.lives("charging") {
 		t.charging = charging.New(t.d, toss, dodo, charging.Options{People: t.c.People, Span: t.c.Span, Burst: t.burst})
