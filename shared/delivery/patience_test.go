@@ -14,13 +14,14 @@ import (
 	"grantline/shared/table"
 )
 
-// What was decided before an endpoint was made may be written after it: it is told of that minute.
-func TestAnEndpointIsToldOfTheMinuteBeforeItWasMade(t *testing.T) {
+// What was decided before an endpoint was made may be written after it: it is told of what may
+// have been decided within the life of a function.
+func TestAnEndpointIsToldOfTheMomentsBeforeItWasMade(t *testing.T) {
 	w := newWorld(t)
 	w.tell("minji", event.PurchaseGranted)
 	w.clock.advance(time.Minute)
 	w.tell("minji", event.WalletSpent)
-	w.clock.advance(30 * time.Second)
+	w.clock.advance(90 * time.Second) // as long as a function lives
 	w.endpoint("a")
 	w.minutes(1)
 	if got := w.got("a", "minji"); !slices.Equal(got, []int64{2}) {

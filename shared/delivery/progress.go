@@ -173,8 +173,8 @@ func (p progress) rewound(after int64, now time.Time) progress {
 }
 
 // startsWithin is how long before an endpoint was made an event may have begun that is told
-// to it: what was decided before may have been written after.
-const startsWithin = time.Minute
+// to it: what was decided before may have been written after, for as long as a function lives.
+const startsWithin = 2 * time.Minute
 
 // lookBack bounds how many events are read at once to find where an endpoint begins.
 const lookBack = 100
