@@ -10,6 +10,7 @@ type books struct {
 	accounts map[string]*account // by our id
 	spends   map[string]*spending
 	unspends map[string]bool
+	told     map[string]bool   // events that have a reference, by both
 	credits  map[string]string // lots: whose order it was that came to be one
 }
 
@@ -63,7 +64,7 @@ func (s source) says(o source) bool {
 type spending struct{ amount, refunded int64 }
 
 func newBooks() *books {
-	return &books{accounts: map[string]*account{}, spends: map[string]*spending{}, unspends: map[string]bool{}, credits: map[string]string{}}
+	return &books{accounts: map[string]*account{}, spends: map[string]*spending{}, unspends: map[string]bool{}, told: map[string]bool{}, credits: map[string]string{}}
 }
 
 // of is a customer's account.

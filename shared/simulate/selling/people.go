@@ -116,11 +116,11 @@ func (p *person) something() {
 		p.restore()
 	case n < 90:
 		p.isRobbed()
-	case n < 92:
+	case n < 91:
 		p.signIn()
-	case n < 94:
+	case n < 92:
 		p.grant()
-	case n < 96:
+	case n < 93:
 		p.revoke()
 	case n < 97:
 		p.credit()
@@ -216,8 +216,8 @@ func (p *person) revoke() {
 func (p *person) credit() {
 	q := p.q
 	ask := customer.CreditAsk{Currency: "gems", Amount: 1 + q.w.Dice.Int64N(50), Reference: q.next("credit-"), Reason: "sorry"}
-	if q.chance(60) {
-		end := q.w.Now().Add(time.Hour + q.within(20*24*time.Hour)).Truncate(time.Second)
+	if q.chance(80) {
+		end := q.w.Now().Add(time.Hour + q.within(40*24*time.Hour)).Truncate(time.Second)
 		ask.ExpiresAt = &end
 	}
 	give := func() {
@@ -227,8 +227,11 @@ func (p *person) credit() {
 		}, nil)
 	}
 	give()
-	if q.chance(40) {
-		give()
+	switch n := q.w.Dice.IntN(10); {
+	case n < 3:
+		give() // twice at once
+	case n < 6:
+		p.credit() // and another, that ends at another time
 	}
 }
 

@@ -150,6 +150,7 @@ func (q *Quarter) entitled(p *person) {
 	}
 	want := map[string]time.Time{}
 	sure := map[string]bool{}
+	renews, mayNot := map[string]bool{}, map[string]bool{}
 	give := func(entitlement string, until time.Time) {
 		if is, ok := want[entitlement]; !ok || until.IsZero() || !is.IsZero() && until.After(is) {
 			want[entitlement] = until
@@ -171,6 +172,10 @@ func (q *Quarter) entitled(p *person) {
 		}
 		if until, ok := t.access(now); ok {
 			give(goods.Entitlement, until)
+			renews[goods.Entitlement] = renews[goods.Entitlement] || t.willRenew()
+			if t.store == "play" && now.Before(t.changedAt().Add(quietWithin)) {
+				mayNot[goods.Entitlement] = true // whose word of it may be lost, until it is asked
+			}
 		}
 	}
 	for _, o := range q.people {
@@ -197,6 +202,8 @@ func (q *Quarter) entitled(p *person) {
 		case sure[name]:
 		case should != e.Active:
 			q.fail("entitlement follows the books", "%s (%s) has %s: %v, want %v until %v; %+v", p.id, c.Ref, name, e.Active, should, until, e.Sources)
+		case should && !mayNot[name] && e.WillRenew != renews[name]:
+			q.fail("entitlement follows the books", "%s (%s) has %s and renews it: %v, want %v; %+v", p.id, c.Ref, name, e.WillRenew, renews[name], e.Sources)
 		case should && !until.Equal(e.ExpiresAt):
 			q.fail("entitlement follows the books", "%s (%s) has %s until %v, want %v; %+v", p.id, c.Ref, name, e.ExpiresAt, until, e.Sources)
 		}

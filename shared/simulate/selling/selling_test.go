@@ -14,13 +14,6 @@ var start = time.Date(2040, 1, 10, 3, 4, 5, 0, time.UTC)
 
 const day = 24 * time.Hour
 
-// passes lets time pass; whoever looks for something sees each day's story.
-var passes = (*simulate.World).Run
-
-var tables *simulate.Tables
-
-var habits = shop.Unkind
-
 // life is what became of a seed.
 type life struct {
 	*selling.Quarter
@@ -40,12 +33,11 @@ func live(seed uint64, people int, span time.Duration) life {
 	d := deployment.New(w, deployment.Options{
 		Stores: shops.Stores(), Histories: shops.Histories(), Catalog: goods, Releases: []deployment.Settings{settings}, Outages: 2, Span: span,
 	})
-	tables = d.Tables
-	q := selling.New(d, selling.Options{Shops: shops, Habits: habits(), People: people, Span: span})
-	if passes(w, start.Add(span)) == nil {
+	q := selling.New(d, selling.Options{Shops: shops, Habits: shop.Unkind(), People: people, Span: span})
+	if w.Run(start.Add(span)) == nil {
 		weather.Faults = simulate.Faults{}
 		q.Calm(true)
-		if passes(w, start.Add(span+6*day)) == nil {
+		if w.Run(start.Add(span+6*day)) == nil {
 			q.AtRest()
 		}
 	}

@@ -3,6 +3,7 @@ package selling
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"grantline/shared/fault"
@@ -30,7 +31,9 @@ type thing struct {
 
 	done   bool     // the buyer's app was told that it is granted
 	proofs []string // signed words that were kept
-	asked  []string // our ids of those who came with it, or for whom
+	// standings are as our book has them.
+	standings map[string]standing
+	asked     []string // our ids of those who came with it, or for whom
 }
 
 // known has the watch find the thing by its lines.
@@ -109,6 +112,17 @@ func (t *thing) running() bool {
 		return t.toss.Running()
 	}
 	return t.token().Running() || t.token().Pending()
+}
+
+// willRenew says whether the store means to take money again.
+func (t *thing) willRenew() bool {
+	switch {
+	case t.line != nil:
+		return t.line.WillRenew()
+	case t.toss != nil:
+		return t.toss.WillRenew()
+	}
+	return slices.ContainsFunc(t.tokens, (*shop.Token).WillRenew)
 }
 
 // gives says whether it can be given to somebody else.

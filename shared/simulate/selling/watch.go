@@ -27,6 +27,7 @@ type orderRecord struct {
 	Credited    int64     `json:"credited"`
 	TakenBack   int64     `json:"takenBack"`
 	GrantedAt   time.Time `json:"grantedAt"`
+	AsOf        time.Time `json:"asOf"`
 	Entitlement string    `json:"entitlement"`
 }
 
@@ -35,6 +36,17 @@ type lineRecord struct {
 	Line  string `json:"line"`
 	Owner string `json:"owner"`
 	Root  string `json:"root"`
+
+	Standing standing `json:"standing"`
+	Parts    []struct {
+		Name     string   `json:"name"`
+		Standing standing `json:"standing"`
+	} `json:"parts"`
+}
+
+type standing struct {
+	AsOf  time.Time `json:"asOf"`
+	Token string    `json:"token"`
 }
 
 type headRecord struct {
@@ -177,6 +189,8 @@ func (q *Quarter) orderWritten(touched []*account, item table.Item) []*account {
 		q.fail("granted sales are the store's sales less refunds", "%s had %d of %d taken back, want %d", r.ID, r.TakenBack, r.Credited, takenBack(r))
 	case was.record.Customer != "" && !q.books.same(was.record.Customer, r.Customer):
 		q.fail("a claim by another never moves a purchase", "%s goes from %s to %s", r.ID, was.record.Customer, r.Customer)
+	case r.AsOf.Before(was.record.AsOf):
+		q.fail("the newest word counts", "%s is as of %v, and was of %v", r.ID, r.AsOf, was.record.AsOf)
 	case r.State == "granted" && r.Customer == "", r.State == "unclaimed" && r.Customer != "":
 		q.fail("no grant without a purchase", "%s is %s, of customer %q", r.ID, r.State, r.Customer)
 	}
@@ -227,6 +241,22 @@ func (q *Quarter) lineWritten(item table.Item) {
 		q.owned(t, r)
 	}
 	q.lines[key] = r.Owner
+	q.stood(t, key, "", r.Standing)
+	for _, p := range r.Parts {
+		q.stood(t, key, p.Name, p.Standing)
+	}
+}
+
+// stood holds how a line goes on against what was known of that. What another token said, whose
+// place this one took, is over with it.
+func (q *Quarter) stood(t *thing, key, part string, is standing) {
+	if was := t.standings[part]; is.Token == was.Token && is.AsOf.Before(was.AsOf) {
+		q.fail("the newest word counts", "%s stands as of %v, and did as of %v", key, is.AsOf, was.AsOf)
+	}
+	if t.standings == nil {
+		t.standings = map[string]standing{}
+	}
+	t.standings[part] = is
 }
 
 // owned holds a line's first owner against who may be one: whom the store names, or who came.
@@ -360,6 +390,14 @@ func (q *Quarter) eventWritten(a *account, r *eventRecord, change table.Change) 
 	}
 	for i := range r.Changes.Wallet {
 		q.moved(a, r, &r.Changes.Wallet[i])
+	}
+	switch r.Type {
+	case "wallet.spent", "wallet.spend_refunded", "wallet.credited":
+		name := r.Type + " " + r.Reference
+		if q.books.told[name] {
+			q.fail("spends: exactly once per reference", "%s: %s is told of twice", a.ref, name)
+		}
+		q.books.told[name] = true
 	}
 }
 

@@ -304,6 +304,9 @@ func (o *TossOrder) Running() bool {
 	return o.status == tossActive || o.status == tossGrace || o.status == tossHold
 }
 
+// WillRenew says whether its money is to be taken again.
+func (o *TossOrder) WillRenew() bool { return o.Running() && o.on }
+
 // Access is until when it gives access; ok is false where it gives none.
 func (o *TossOrder) Access(now time.Time) (until time.Time, ok bool) {
 	switch {

@@ -167,6 +167,9 @@ func (t *Token) Running() bool {
 	return t.renews && (s == playPaid || s == playGrace || s == playHold || s == playCanceled)
 }
 
+// WillRenew says whether its money is to be taken again.
+func (t *Token) WillRenew() bool { return t.Running() && t.stands.is.on }
+
 // Pending says whether it is still to be paid.
 func (t *Token) Pending() bool { return t.stands.is.state == playPending }
 
