@@ -17,6 +17,7 @@ type Invocation struct {
 	yield    func(struct{}) bool
 	life     *life
 	deadline int64
+	crossed  int
 	dieAfter bool
 	stopped  bool
 
@@ -30,6 +31,10 @@ type Invocation struct {
 type life struct {
 	dead bool
 }
+
+// mostCrossings of one invocation are far more than any work needs. What goes round takes its
+// time from nobody here, so that its deadline may be far away.
+const mostCrossings = 50_000
 
 // killed is the panic by which an invocation dies; nobody but its World catches it.
 type killed struct{}
@@ -50,7 +55,7 @@ func (w *World) Invoke(function string, limit time.Duration, work func(context.C
 func (w *World) invoke(function string, limit time.Duration, l *life, work func(context.Context) error, finished func(error)) {
 	inv := w.rest()
 	inv.Function, inv.life, inv.deadline, inv.work, inv.finish = function, l, w.now+int64(limit), work, finished
-	inv.Skew, inv.dieAfter, inv.err = w.chance.Skew(), false, nil
+	inv.Skew, inv.crossed, inv.dieAfter, inv.err = w.chance.Skew(), 0, false, nil
 	w.agenda.push(w.now, w.Dice.Uint32(), nil, inv)
 }
 
@@ -132,6 +137,10 @@ func (w *World) Cross(o Op) Fate {
 	}
 	if i.life.dead {
 		panic(killed{})
+	}
+	if i.crossed++; i.crossed > mostCrossings {
+		w.Fail("every function comes to an end", "%s has crossed its ports %d times, the last one for %s %s", i.Function, mostCrossings, o.Port, o.Verb)
+		i.die()
 	}
 	c := w.chance.Cross(o)
 	w.steps++

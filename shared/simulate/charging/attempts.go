@@ -58,6 +58,9 @@ func (q *Quarter) took(e effect) {
 	if o.OnDemand {
 		return
 	}
+	if price, ok := q.prices[o.Plan]; !ok || price != e.amount {
+		q.fail("what is taken is what was agreed", "order %s: %d taken, plan %s costs %d", o.ID, e.amount, o.Plan, price)
+	}
 	n := s.period(o.Period)
 	q.attempted(s, n, o, e, now)
 	if n.paid = append(n.paid, o); len(n.paid) > 1 {
@@ -133,7 +136,20 @@ func (q *Quarter) attempted(s *subscription, n *period, o *order, e effect, now 
 	}
 	if told, ok := q.reminded[reminder{s.ID, o.Period, o.Attempt}]; o.Attempt > 1 && !hastened && (!ok || told.After(now.Add(skewed))) {
 		q.fail("a notice before each retry", "subscription %s, period %d, attempt %d: nobody was told", s.ID, o.Period, o.Attempt)
+	} else if known := n.known(o.ID); ok && q.options.Calm && o.Attempt > 1 && !hastened && known.Before(at.Add(-25*time.Hour)) && told.After(at.Add(-24*time.Hour)) {
+		q.fail("a notice a day before each retry", "subscription %s, period %d, attempt %d: told at %s", s.ID, o.Period, o.Attempt, told.Format(time.RFC3339))
 	}
+}
+
+// known is since when the last decline before an order is known: an outcome that nobody knew for
+// days may leave less than a day to the next attempt.
+func (n *period) known(order string) (at time.Time) {
+	for _, d := range n.declines {
+		if d.order != order && d.at.After(at) {
+			at = d.at
+		}
+	}
+	return at
 }
 
 // lateEffect is how long after it was sent a gateway may still take what was asked for.

@@ -17,6 +17,7 @@ type order struct {
 	ID           string              `json:"id"`
 	Kind         string              `json:"kind"`
 	Subscription string              `json:"subscription"`
+	Plan         string              `json:"plan"`
 	Period       int                 `json:"period"`
 	Attempt      int                 `json:"attempt"`
 	OnDemand     bool                `json:"onDemand"`
@@ -77,7 +78,8 @@ type subscription struct {
 
 	// cancelledAt is since when the customer has our word that nothing will be charged.
 	promised time.Time
-	// promisedAt that instant a new card gave leave again, and so on.
+	// ended is since when it is over at once, by our own answer.
+	ended   time.Time
 	periods map[int]*period
 	seen    bool
 }
@@ -183,7 +185,7 @@ func (q *Quarter) subscriptionWritten(item table.Item) {
 		return
 	}
 	s := q.subscription(is.ID)
-	is.promised, is.periods, is.seen = s.promised, s.periods, true
+	is.promised, is.ended, is.periods, is.seen = s.promised, s.ended, s.periods, true
 	*s = is
 	q.w.Story.Tell(q.w.Now().UnixNano(), "book", string(is.State)+", "+string(is.Step)+" "+strconv.Itoa(is.Period)+"."+strconv.Itoa(is.Attempt), is.ID)
 	q.dated(s)

@@ -182,6 +182,9 @@ func (p *person) cancel(atOnce bool) {
 		if is := q.subscription(sub); !open && p.resuming == 0 && (s.State == billing.StateCancelled || s.Ending) && (is.State == billing.StateCancelled || is.Ending) {
 			is.promised = q.w.Now()
 		}
+		if is := q.subscription(sub); atOnce && s.State == billing.StateCancelled && is.ended.IsZero() {
+			is.ended = q.w.Now()
+		}
 		if s.State == billing.StateCancelled {
 			p.over = p.over || p.sub == sub
 			if q.chance(50) {

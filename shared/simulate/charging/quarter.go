@@ -7,6 +7,7 @@ package charging
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"grantline/shared/simulate"
@@ -19,6 +20,8 @@ import (
 type Options struct {
 	People int           // each has a subscription, or several one after another
 	Span   time.Duration // until when they act
+	// Calm says that nothing goes wrong, so that what weather may delay is in time.
+	Calm bool
 	// Burst has all of them sign up, and so be due, in the same minute.
 	Burst bool
 }
@@ -37,6 +40,7 @@ type Quarter struct {
 	end     time.Time
 	people  []*person
 	holders map[string]*person // by subscription
+	prices  map[string]int64   // by plan
 
 	orders        map[string]*order
 	listed        []*order // in the order in which they were first seen
@@ -69,8 +73,12 @@ const Plans = `[
 func New(d *deployment.Deployment, toss *bank.Toss, dodo *bank.Dodo, o Options) *Quarter {
 	q := &Quarter{
 		w: d.World, d: d, toss: toss, dodo: dodo, options: o, prefix: table.Default.Key("x")[:len(table.Default.Key("x"))-1],
-		end: d.World.Now().Add(o.Span), holders: map[string]*person{}, orders: map[string]*order{}, paymentOf: map[string]*payment{}, paid: map[string]*bank.Payment{},
+		end: d.World.Now().Add(o.Span), holders: map[string]*person{}, prices: map[string]int64{}, orders: map[string]*order{}, paymentOf: map[string]*payment{}, paid: map[string]*bank.Payment{},
 		subscriptions: map[string]*subscription{}, reminded: map[reminder]time.Time{},
+	}
+	for _, id := range slices.Concat(tossPlans, dodoPlans) {
+		plan, _ := d.Catalog.Plan(id)
+		q.prices[id] = plan.Price.Units
 	}
 	q.watch()
 	d.Tables.Watch(q.committed)

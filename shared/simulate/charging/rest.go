@@ -62,6 +62,12 @@ func (q *Quarter) ordersAtRest() {
 func (q *Quarter) moneyAtRest() {
 	for _, p := range q.payments {
 		o := q.orders[p.order]
+		if o != nil && !o.OnDemand && o.Kind != "" && p.returned < p.amount && o.SentAt.Before(q.w.Now().Add(-underWay)) {
+			if s := q.subscription(o.Subscription); !s.ended.IsZero() && p.at.After(s.ended) {
+				q.fail("what is taken after the end is given back", "subscription %s was over at %s, and order %s was paid at %s",
+					s.ID, s.ended.Format(time.RFC3339), o.ID, p.at.Format(time.RFC3339))
+			}
+		}
 		switch {
 		case o == nil || o.Kind == "":
 			q.fail("no money without a record", "payment %s of %d for order %s is in no book", p.id, p.amount, p.order)

@@ -218,7 +218,7 @@ func (t *streets) build() {
 		t.quarters = append(t.quarters, t.telling)
 	}
 	if t.lives("charging") {
-		t.charging = charging.New(t.d, toss, dodo, charging.Options{People: t.c.People, Span: t.c.Span, Burst: t.burst})
+		t.charging = charging.New(t.d, toss, dodo, charging.Options{People: t.c.People, Span: t.c.Span, Burst: t.burst, Calm: calm})
 		t.quarters = append(t.quarters, t.charging)
 	}
 	if t.lives("selling") {
