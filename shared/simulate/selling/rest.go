@@ -124,7 +124,7 @@ func (q *Quarter) sale(t *thing) {
 		case r == nil && (!o.Paid() || owner == ""):
 		case r == nil:
 			q.fail("granted sales are the store's sales less refunds", "%s was sold at %v to an owner of its line, and is not in the book", o.Key(), o.SoldAt)
-		case owner == "" && o.Paid() && o.Back == 0 && o.Returned == 0:
+		case owner == "" && o.Paid() && o.Back == 0 && o.Returned == 0 && t.last.After(t.changedAt().Add(visible)):
 			q.fail("granted sales are the store's sales less refunds", "%s was claimed, and is nobody's", o.Key())
 		case owner == "":
 		case !o.Paid() && r.record.State != "refunded":

@@ -29,8 +29,9 @@ type thing struct {
 	tokens []*shop.Token
 	toss   *shop.TossOrder
 
-	done   bool     // the buyer's app was told that it is granted
-	proofs []string // signed words that were kept
+	last   time.Time // when the buyer's app came with it
+	done   bool      // the buyer's app was told that it is granted
+	proofs []string  // signed words that were kept
 	// standings are as our book has them.
 	standings map[string]standing
 	asked     []string // our ids of those who came with it, or for whom
@@ -183,6 +184,9 @@ func (t *thing) claim(who *person, name string) {
 	}
 	q.Claims++
 	begun := q.w.Now()
+	if mine {
+		t.last = begun
+	}
 	var got purchase.Claimed
 	q.d.Ask("verify", func(ctx context.Context, r *deployment.Release) error {
 		var err error

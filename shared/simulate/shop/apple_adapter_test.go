@@ -169,8 +169,10 @@ func TestAppleIsToldOfAsItsAdapterTells(t *testing.T) {
 		type heard struct{ ours, theirs string }
 		var told []heard
 		a.Notify = func(h notice.Hint) {
-			sale := a.sales[strings.TrimPrefix(h.Order, "apple_")]
-			if at := a.words[h.Evidence].sale.AsOf; !sale.facts.since.Truncate(time.Millisecond).After(at) && !sale.line.stands.since.Truncate(time.Millisecond).After(at) {
+			// Only what still is as it was told can be signed once more.
+			sale, word := a.sales[strings.TrimPrefix(h.Order, "apple_")], a.words[h.Evidence]
+			same := word.sale == a.say(sale, sale.facts.is, word.sale.AsOf).sale
+			if same && (sale.Product.Kind != catalog.Subscription || word.standing == stand(sale.line.stands.is, word.standing.AsOf)) {
 				told = append(told, heard{h.Evidence, s.notification(h)})
 			}
 		}
