@@ -95,7 +95,7 @@ func TestAppsInTossIsToldOfAsItsAdapterTells(t *testing.T) {
 		return func(context.Context, bool) (string, error) { return text, nil }
 	}
 	checked := 0
-	for seed := range uint64(3) {
+	for seed := range uint64(2) {
 		w := simulate.New(seed, time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC), simulate.NewWeather(seed, simulate.Faults{}))
 		s := NewAppsInToss(w, goods, Habits{Poor: 30_000})
 		server := httptest.NewUnstartedServer(toss(s))
@@ -156,8 +156,8 @@ func TestAppsInTossIsToldOfAsItsAdapterTells(t *testing.T) {
 		server.Close()
 		w.Close()
 	}
-	if checked < 300 {
-		t.Errorf("compared %d times, want three hundred times", checked)
+	if checked < 200 {
+		t.Errorf("compared %d times, want two hundred", checked)
 	}
 }
 
