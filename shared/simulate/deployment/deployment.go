@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -249,8 +250,8 @@ func (d *Deployment) repairs(r *Release) []sweep.Job {
 	}
 	missed := &notice.Missed{Tables: d.Tables, Queue: d.Notices, Clock: d.World.Clock(), Log: r.Biller.Log}
 	if off["review"] {
-		for name, of := range histories {
-			for _, h := range of {
+		for _, name := range slices.Sorted(maps.Keys(histories)) {
+			for _, h := range histories[name] {
 				jobs = append(jobs, func(ctx context.Context) (time.Time, error) { return missed.Catch(ctx, table.Default, name, h) })
 			}
 		}
