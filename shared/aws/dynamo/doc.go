@@ -80,6 +80,8 @@
 //	subscriptions  cursor#<gateway>#busy, #pace              the last 429, and the pace since  billing: Insert, Replace
 //	subscriptions  cursor#<gateway>#compared                 the last day held against the     billing: Insert, Replace
 //	                                                         gateway's books
+//	subscriptions  cursor#<gateway>#dispute#<id>             the last word of a dispute that    billing: Insert, Replace; expires
+//	                                                         our books follow
 //	endpoints      registry                                  the endpoints of a scope,         delivery: Insert, Replace
 //	                                                         their secrets sealed
 //	endpoints      delivery#<endpoint>#<customer>            how far an endpoint is with a     delivery: Insert, Replace; indexed while
