@@ -32,12 +32,15 @@ type order struct {
 	Payment      *struct {
 		Key string `json:"key"`
 	} `json:"payment"`
-	Refunds []struct {
-		State billing.RefundState `json:"state"`
-		Stray string              `json:"stray"`
-	} `json:"refunds"`
+	Refunds []refund `json:"refunds"`
 
 	payments []*payment
+}
+
+// refund is one of ours as the tables have it.
+type refund struct {
+	State billing.RefundState `json:"state"`
+	Stray string              `json:"stray"`
 }
 
 // payment is money that a gateway took.

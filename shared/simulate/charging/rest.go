@@ -62,6 +62,9 @@ func (q *Quarter) ordersAtRest() {
 func (q *Quarter) moneyAtRest() {
 	for _, p := range q.payments {
 		o := q.orders[p.order]
+		if o != nil && slices.ContainsFunc(o.Refunds, func(r refund) bool { return r.State == billing.RefundRefused }) {
+			continue // its gateway will not give it back, and a person was called
+		}
 		if o != nil && !o.OnDemand && o.Kind != "" && p.returned < p.amount && o.SentAt.Before(q.w.Now().Add(-underWay)) {
 			if s := q.subscription(o.Subscription); !s.ended.IsZero() && p.at.After(s.ended) {
 				q.fail("what is taken after the end is given back", "subscription %s was over at %s, and order %s was paid at %s",
