@@ -3,6 +3,7 @@ package billing
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -80,6 +81,16 @@ func (b *Biller) lookAt(ctx context.Context, scope table.Scope, h Hint) (bool, e
 	}
 	if s.State == StatePending && s.Step == StepAwait && c.open() {
 		return b.noticed(ctx, scope, s.ID) // a failed payment on an open page decides nothing
+	}
+	if s.State == StatePending && s.FirstCharge {
+		// The page was closed after the order was read, perhaps, and what was paid on it is looked
+		// for from then on: what failed on it before decides nothing yet.
+		if item, err = b.Tables.Get(ctx, item.Key); err != nil {
+			return false, fmt.Errorf("billing: order: %w", err)
+		}
+		if c, err = DecodeCharge(item); err != nil {
+			return false, err
+		}
 	}
 	l, err := b.mandateOf(ctx, scope, gateway, s.Subscription, c)
 	if err != nil {

@@ -402,3 +402,39 @@ func TestAMandateAndItsPageAreSealed(t *testing.T) {
 		}
 	}
 }
+
+// A card fails on the page, the next one pays, and the notices of both are looked at side by
+// side: whoever read the order before the approval was written, and finds the failed payment
+// alone since the list lags, decides nothing by it.
+func TestAFailureOnThePageDecidesNothingForWhoReadTheOrderBeforeTheApproval(t *testing.T) {
+	t.Parallel()
+	w := newAbroad(t, noon)
+	w.dodo.post = silent
+	w.asked(invitation("usd", false))
+	w.clock.set(noon.Add(2 * time.Hour))
+	w.dodo.fail("CARD_DECLINED")
+	w.clock.set(noon.Add(2*time.Hour + 10*time.Minute))
+	w.dodo.approve()
+	w.clock.set(noon.Add(2*time.Hour + 10*time.Minute + 8*time.Second))
+	order, approved := billing.OrderID(scope, "sub-1", 0, 1), false
+	w.tables.Fail = func(op memory.Op) (bool, error) {
+		if !approved && op.Method == "Get" && op.Touches(table.Subscriptions) {
+			approved = true
+			if _, err := w.biller.LookAgain(t.Context(), scope, billing.Hint{Subscription: "sub-1"}); err != nil {
+				t.Errorf("the other notice: got %v, want none", err)
+			}
+		}
+		return false, nil
+	}
+	if _, err := w.biller.LookAgain(t.Context(), scope, billing.Hint{Order: order}); err != nil {
+		t.Errorf("the notice of the failure: got %v, want none", err)
+	}
+	w.tables.Fail = nil
+	if c := w.found(order); !approved || c.State == billing.Declined {
+		t.Errorf("approved %t, order %s: want it open, for its payment is not shown yet", approved, c.State)
+	}
+	w.until(noon.Add(4 * time.Hour))
+	w.wantState(billing.StateActive)
+	w.wantKept("0.1")
+	w.sound()
+}
