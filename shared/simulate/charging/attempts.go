@@ -63,6 +63,7 @@ func (q *Quarter) took(e effect) {
 	}
 	n := s.period(o.Period)
 	q.attempted(s, n, o, e, now)
+	s.paid = now
 	if n.paid = append(n.paid, o); len(n.paid) > 1 {
 		q.fail("one success for each subscription and period", "subscription %s, period %d: paid by orders %s and %s", s.ID, o.Period, n.paid[0].ID, o.ID)
 	}
@@ -115,7 +116,9 @@ func (q *Quarter) attempted(s *subscription, n *period, o *order, e effect, now 
 		}
 		last = d.code
 	}
-	if same > 0 && !(s.Terms.Repeat && last == "INSUFFICIENT_FUNDS") {
+	// Where the notice of another means of payment is lost, it is noticed before a retry, and what was
+	// declined meanwhile is taken for the one before's: an attempt more, which is known and exempt.
+	if same > 0 && !s.mended.After(s.paid) && !(s.Terms.Repeat && last == "INSUFFICIENT_FUNDS") {
 		q.fail("nothing after two equal declines", "subscription %s, period %d: order %s after %s twice", s.ID, o.Period, o.ID, last)
 	}
 	if e.approval || s.Terms.Cycle == "" {

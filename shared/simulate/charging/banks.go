@@ -135,7 +135,9 @@ func (q *Quarter) breakMeans(p *person) {
 	case n == 0:
 		q.dodo.ConsoleHold(id)
 	case n == 1:
-		q.dodo.ConsoleMend(id, q.card())
+		if q.dodo.ConsoleMend(id, q.card()) {
+			q.subscription(p.sub).mended = q.w.Now()
+		}
 	default:
 		q.dodo.ConsoleEnd(id)
 	}
@@ -157,5 +159,7 @@ func (q *Quarter) approvePage(p *person, link string) {
 // mendPage is the customer on the page on which a mandate gets another means of payment.
 func (q *Quarter) mendPage(p *person, link string) {
 	p.tell("is on the page again")
-	q.dodo.ConsoleVisit(link, q.card(), "")
+	if q.dodo.ConsoleVisit(link, q.card(), "") {
+		q.subscription(p.sub).mended = q.w.Now()
+	}
 }

@@ -82,9 +82,12 @@ type subscription struct {
 	// cancelledAt is since when the customer has our word that nothing will be charged.
 	promised time.Time
 	// ended is since when it is over at once, by our own answer.
-	ended   time.Time
-	periods map[int]*period
-	seen    bool
+	ended time.Time
+	// mended is when its mandate was given another means of payment last, and paid when it was
+	// paid last.
+	mended, paid time.Time
+	periods      map[int]*period
+	seen         bool
 }
 
 // period is what was asked of a gateway for one period.
@@ -188,7 +191,7 @@ func (q *Quarter) subscriptionWritten(item table.Item) {
 		return
 	}
 	s := q.subscription(is.ID)
-	is.promised, is.ended, is.periods, is.seen = s.promised, s.ended, s.periods, true
+	is.promised, is.ended, is.mended, is.paid, is.periods, is.seen = s.promised, s.ended, s.mended, s.paid, s.periods, true
 	*s = is
 	q.w.Story.Tell(q.w.Now().UnixNano(), "book", string(is.State)+", "+string(is.Step)+" "+strconv.Itoa(is.Period)+"."+strconv.Itoa(is.Attempt), is.ID)
 	q.dated(s)

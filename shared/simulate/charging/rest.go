@@ -21,8 +21,9 @@ const Settles = 4 * 24 * time.Hour
 // underWay is for how long a charge may be in calm weather: a gateway takes an hour to decide.
 const underWay = 3 * time.Hour
 
-// late is how far past its time a wake-up may be at rest.
-const late = 30 * time.Minute
+// late is how far past its time a wake-up may be at rest: schedules have their outages in calm
+// weather too, of eight hours at most.
+const late = 10 * time.Hour
 
 // AtRest holds the books against the gateways' once everything had its time.
 func (q *Quarter) AtRest() {
