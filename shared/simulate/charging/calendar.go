@@ -2,6 +2,7 @@ package charging
 
 import (
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -17,7 +18,8 @@ type calendar struct {
 // dates after the first attempt of a period, in days (safe retry policy).
 var attemptDays = [...]int{0, 3, 10, 17}
 
-var zones = map[string]*time.Location{}
+// zones are those that were read before, by name: towns are lived in side by side.
+var zones sync.Map
 
 // calendarOf reads a cycle such as "2 weeks".
 func calendarOf(anchor time.Time, zone, cycle string) (calendar, error) {
@@ -27,13 +29,15 @@ func calendarOf(anchor time.Time, zone, cycle string) (calendar, error) {
 		return c, err
 	}
 	c.unit = unit[0]
-	if c.zone = zones[zone]; c.zone == nil {
+	known, ok := zones.Load(zone)
+	if !ok {
 		at, err := time.LoadLocation(zone)
 		if err != nil {
 			return c, err
 		}
-		c.zone, zones[zone] = at, at
+		known, _ = zones.LoadOrStore(zone, at)
 	}
+	c.zone, _ = known.(*time.Location)
 	return c, nil
 }
 
