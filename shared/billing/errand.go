@@ -207,8 +207,9 @@ func (b *Biller) consequences(ctx context.Context, scope table.Scope, next chang
 // would give the access again.
 func (b *Biller) settleFirst(ctx context.Context, scope table.Scope, c Charge) error {
 	s, err := b.get(ctx, scope, c.Subscription)
-	// A sign-up that is still on its page is being given up, and never begins.
-	if err != nil || c.OnDemand || s.Period != c.Period || s.Attempt != c.Attempt || s.onThePage() {
+	// A sign-up that is still on its page is being given up, and never begins; and to one that has
+	// ended no word gives access, while its own giving back would wait for this one.
+	if err != nil || c.OnDemand || s.Period != c.Period || s.Attempt != c.Attempt || s.onThePage() || s.ended() {
 		return err
 	}
 	return b.settle(ctx, scope, c, read{}, nil)

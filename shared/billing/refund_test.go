@@ -92,6 +92,40 @@ func TestARefundBeforeThePaymentWasHeardOfTakesItsAccessAllTheSame(t *testing.T)
 	w.sound("sub-1")
 }
 
+// The same after a cancellation at once: what the end would have given back is given back already,
+// and neither waits for the other.
+func TestARefundOfAPaymentThatNobodyHeardOfEndsThoughTheSubscriptionHasEnded(t *testing.T) {
+	t.Parallel()
+	w := refunding(t, "monthly")
+	renewal := billing.OrderID(scope, "sub-1", 1, 1)
+	w.until(due.Add(-time.Second))
+	w.clock.set(due)
+	dead := false
+	w.tables.Fail = func(op memory.Op) (bool, error) {
+		if dead = dead || op.Method == "Commit" && op.Touches(table.Customers); dead {
+			return false, broken()
+		}
+		return false, nil
+	}
+	err := w.work("sub-1")
+	w.tables.Fail = nil
+	if err == nil || w.found(renewal).State != billing.Paid {
+		t.Fatalf("got %v, order %s: want it paid, and its subscription without a word of that", err, w.found(renewal).State)
+	}
+	if _, err := w.biller.Cancel(t.Context(), scope, "sub-1", true); err != nil {
+		t.Fatal(err)
+	}
+	if _, r, err := w.refund(renewal, "r-1", 0); err != nil || r.State != billing.RefundDone {
+		t.Errorf("got %s, %v, want the money given back and written down", r.State, err)
+	}
+	w.until(due.Add(days(4)))
+	w.wantReturned(4900)
+	w.wantAccess(false)
+	w.wantState(billing.StateCancelled)
+	w.finished()
+	w.sound("sub-1")
+}
+
 func TestPartsAreGivenBackUntilNothingIsLeft(t *testing.T) {
 	t.Parallel()
 	w := refunding(t, "taxed")
