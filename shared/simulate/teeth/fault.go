@@ -32,6 +32,8 @@ type Edit struct {
 type Run struct {
 	World   string // "" for all
 	Seeds   string // "1-50"
+	People  int    // of each quarter, 0 as many as the simulator has by itself
+	Years   float64
 	Without []string
 	// Sets are those whose names begin with one of these, divided by "|", and of each as many
 	// Paths; instead of a world and its seeds.
@@ -45,6 +47,9 @@ func (r Run) String() string {
 		return fmt.Sprintf("%d paths of %s", r.Paths, r.Sets)
 	}
 	s := cmp.Or(r.World, "all") + " " + r.Seeds
+	if r.People > 0 {
+		s += fmt.Sprintf(" of %d people for %g years", r.People, r.Years)
+	}
 	if len(r.Without) > 0 {
 		s += " without " + strings.Join(r.Without, ",")
 	}
@@ -57,11 +62,12 @@ func (r Run) without(layers ...string) Run {
 	return r
 }
 
-// The runs that most are found by.
+// The runs that most are found by. Many short lives of few people meet more than few long ones
+// of many.
 var (
 	inCharging = Run{World: "charging", Seeds: "1-200"}
-	inSelling  = Run{World: "selling", Seeds: "1-200"}
-	inTelling  = Run{World: "telling", Seeds: "1-200"}
+	inSelling  = Run{World: "selling", Seeds: "1-200", People: 8, Years: 0.5}
+	inTelling  = Run{World: "telling", Seeds: "1-40", People: 4, Years: 0.15}
 	inCharges  = Run{Sets: "charge|refund", Paths: 2000}
 	inClaims   = Run{Sets: "claim|wallet", Paths: 2000}
 	inLetters  = Run{Sets: "publish", Paths: 2000}

@@ -71,6 +71,9 @@ func (l Lab) Simulate(ctx context.Context, edits []Edit, run Run) (Finding, erro
 		if run.World != "" {
 			arguments = append(arguments, "-world", run.World)
 		}
+		if run.People > 0 {
+			arguments = append(arguments, "-people", strconv.Itoa(run.People), "-years", strconv.FormatFloat(run.Years, 'g', -1, 64))
+		}
 		if len(without) > 0 {
 			arguments = append(arguments, "-without", strings.Join(without, ","))
 		}
