@@ -47,8 +47,9 @@ type Charge struct {
 	DueAt        time.Time   `json:"dueAt"`
 	SentAt       time.Time   `json:"sentAt,omitzero"` // first
 	SettledAt    time.Time   `json:"settledAt,omitzero"`
-	Code         string      `json:"code,omitempty"`  // of a decline, or of the last unclear answer
-	Class        Class       `json:"class,omitempty"` // of a decline
+	Code         string      `json:"code,omitempty"`   // of a decline, or of the last unclear answer
+	Class        Class       `json:"class,omitempty"`  // of a decline
+	Method       string      `json:"method,omitempty"` // Outcome.Method of a decline
 	Payment      *Payment    `json:"payment,omitempty"`
 
 	// Cards is how many others had taken the place of the first card when it was claimed.
@@ -140,7 +141,7 @@ func (c Charge) after(o Outcome, now time.Time) Charge {
 	case Taken:
 		c.State, c.SettledAt, c.Payment, c.Code, c.Sealed = Paid, now, &o.Payment, "", nil
 	case Refused:
-		c.State, c.SettledAt, c.Code, c.Class, c.Sealed = Declined, now, o.Code, o.Class, nil
+		c.State, c.SettledAt, c.Code, c.Class, c.Method, c.Sealed = Declined, now, o.Code, o.Class, o.Method, nil
 	case NotMade:
 		if c.Unsure {
 			c.State, c.Code = Unknown, o.Code
@@ -172,7 +173,7 @@ func (c Charge) key() string {
 // settledAs is the charge, as somebody else wrote it, with the final outcome of ours.
 func (c Charge) settledAs(ours Charge) Charge {
 	c.State, c.SettledAt, c.Code, c.Class, c.Payment = ours.State, ours.SettledAt, ours.Code, ours.Class, ours.Payment
-	c.Lease, c.Sealed = time.Time{}, nil
+	c.Method, c.Lease, c.Sealed = ours.Method, time.Time{}, nil
 	return c
 }
 

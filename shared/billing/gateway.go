@@ -254,6 +254,9 @@ type Outcome struct {
 	Result Result
 	Code   string // the gateway's code where it gave one; never its message
 	Class  Class  // of a Refused
+	// Method, of a Refused, is the means of payment that refused it, as a Mandate names it; ""
+	// if the gateway does not say.
+	Method string
 	// Final, of an Unclear: the gateway answered and will answer the same for ever, though
 	// its answer does not say whether money moved. Asked-for lookups then settle it.
 	Final bool

@@ -267,6 +267,62 @@ func TestTheSameDeclineTwiceStopsUnlessTheMethodHasChanged(t *testing.T) {
 	}
 }
 
+// Nobody heard of the other means of payment, and it is the one that declined: the gateway's
+// payment says so, and a look before the retry says nothing new.
+func TestADeclineCountsAgainstTheMeansOfPaymentThatWasAsked(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[string][]string{
+		"CARD_DECLINED": {"1.1 04-10T03:02", "1.2 04-13T03:02"},
+		"!EXPIRED_CARD": {"1.1 04-10T03:02"},
+	} {
+		w := renewing(t, "usd")
+		w.dodo.post = silent
+		w.dodo.mended("pm_2")
+		w.dodo.fate = refusing(map[string]string{"1.1": code, "1.2": code})
+		w.until(thirdDay.Add(days(1)))
+		w.wantState(billing.StateUnpaid)
+		w.dodo.post = nil
+		w.dodo.set(func(*mandate) {}) // its notice comes after all, and is no news
+		w.until(renews.Add(days(29)))
+		w.wantState(billing.StateUnpaid)
+		w.wantSent(want...)
+		if got := w.has(event.PaymentMethodChanged); got != 1 {
+			t.Errorf("%s: got %d changes told, want 1", code, got)
+		}
+		w.sound()
+	}
+}
+
+// The notice of another means of payment that comes while an attempt is under way says nothing
+// of which of the two was asked. The payment does.
+func TestAnAttemptUnderWayIsOfTheMeansOfPaymentThatItsPaymentNames(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		mended time.Time
+		state  billing.State
+		sent   int
+	}{
+		"the old one": {renews.Add(3 * time.Minute), billing.StateActive, 2},
+		"the new one": {renews.Add(-time.Second), billing.StateUnpaid, 1},
+	} {
+		w := renewing(t, "usd")
+		w.dodo.settles = 30 * time.Minute
+		w.dodo.post = func(billing.Hint, int) []time.Duration { return []time.Duration{10 * time.Minute} }
+		w.dodo.fate = refusing(map[string]string{"1.1": "!EXPIRED_CARD"})
+		w.until(c.mended)
+		w.dodo.mended("pm_2")
+		w.until(renews.Add(days(2)))
+		w.wantState(c.state)
+		if got := len(w.dodo.sent()); got != c.sent {
+			t.Errorf("%s was asked: got %d charges, want %d", name, got, c.sent)
+		}
+		if got := w.has(event.PaymentMethodChanged); got != 1 {
+			t.Errorf("%s was asked: got %d changes told, want 1", name, got)
+		}
+		w.sound()
+	}
+}
+
 // What ended at the gateway is a cancellation: the paid period is used up.
 func TestAMandateThatEndsAtTheGatewayEndsItsAgreementWithThePaidPeriod(t *testing.T) {
 	t.Parallel()

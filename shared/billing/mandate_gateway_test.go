@@ -36,8 +36,9 @@ type transfer struct {
 	decided             time.Time // it is open until then
 	code                string    // of its decline, "" for money
 	class               billing.Class
-	told                bool // its outcome has had its effects
-	waits               bool // for the customer, on the page
+	told                bool   // its outcome has had its effects
+	waits               bool   // for the customer, on the page
+	method              string // that is asked
 }
 
 // letterbox is one delivery of a notice.
@@ -228,7 +229,7 @@ func (g *dodo) Invite(ctx context.Context, i billing.Invitation) (billing.Invite
 func (g *dodo) pay(m *mandate, order string, amount int64, late time.Duration) *transfer {
 	t := &transfer{
 		key: fmt.Sprintf("pay_%d", len(g.transfers)+1), order: order, mandate: m.id, amount: amount + amount/10, currency: "USD",
-		created: g.clock.Now().Add(late),
+		created: g.clock.Now().Add(late), method: m.method,
 	}
 	t.decided = t.created.Add(g.settles)
 	g.transfers = append(g.transfers, t)

@@ -135,7 +135,7 @@ func (g *dodo) outcome(found []*transfer) billing.Outcome {
 		case t.code == "":
 			taken = append(taken, g.payment(t))
 		default:
-			refused = billing.Outcome{Result: billing.Refused, Code: t.code, Class: t.class}
+			refused = billing.Outcome{Result: billing.Refused, Code: t.code, Class: t.class, Method: t.method}
 		}
 	}
 	switch {

@@ -157,7 +157,7 @@ func (b *Biller) ready(ctx context.Context, scope table.Scope, g Mandates, s rea
 		}
 		next := s.unblamed() // another means of payment: with the next message, and nothing is known against it
 		next.OnHold, next.Method, next.Opening, next.AskedAt = false, m.Method, nil, time.Time{}
-		return false, lost(b.commit(ctx, scope, s, next.wake(StepCharge, now, now), nil))
+		return false, lost(b.tell(ctx, scope, s, next.wake(StepCharge, now, now), event.Event{Type: event.PaymentMethodChanged, NextAttemptAt: &next.NextDueAt}))
 	case MandateEnded:
 		return false, b.mandateEnded(ctx, scope, s.ID)
 	case MandatePending, MandateOnHold:

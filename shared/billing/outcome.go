@@ -124,12 +124,15 @@ func (b *Biller) settle(ctx context.Context, scope table.Scope, charge Charge, s
 			return b.rest(ctx, scope, s, charge)
 		}
 		now := b.Clock.Now()
-		next, told := s.declined(charge.Code, charge.Class, now)
+		charged := s.charged(charge)
+		next, told := charged.declined(charge.Code, charge.Class, now)
 		switch {
 		case charge.State == Paid:
 			next, told = s.paid(now)
-		case s.Cards > charge.Cards:
+		case s.replaced(charge):
 			next, told = s.outdated(next, told, now)
+		case charged.Method != s.Method:
+			of.Tell(event.Event{Type: event.PaymentMethodChanged, At: now, SubscriptionID: s.ID, PlanID: s.Plan, Entitlement: s.Terms.Entitlement})
 		}
 		e := event.Event{
 			Type: told, At: now, OrderID: charge.ID, SubscriptionID: s.ID, PlanID: s.Plan, Entitlement: s.Terms.Entitlement,

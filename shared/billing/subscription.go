@@ -137,7 +137,7 @@ type Subscription struct {
 	Mandate string `json:"mandate,omitempty"`
 	// OnHold says that the gateway charges the mandate no more until the customer mends it.
 	OnHold    bool      `json:"onHold,omitempty"`
-	Method    string    `json:"method,omitempty"` // behind the mandate, when it was last looked at
+	Method    string    `json:"method,omitempty"` // behind the mandate, when it was last looked at or declined
 	ReturnURL string    `json:"returnUrl,omitempty"`
 	AskedAt   time.Time `json:"askedAt,omitzero"` // since when the customer has the page
 	// FirstCharge says that the mandate's approval takes the money of period 0.
@@ -301,6 +301,26 @@ func (s Subscription) declined(code string, class Class, now time.Time) (Subscri
 		}
 	}
 	return s.over(now)
+}
+
+// replaced says that another means of payment had taken the place of the one that an attempt
+// was declined of, while it was under way.
+func (s Subscription) replaced(c Charge) bool {
+	return s.Cards > c.Cards && (c.Method == "" || c.Method != s.Method)
+}
+
+// charged is the subscription with the means of payment that an attempt was declined of. Where
+// that is another than the one that is known, of which the gateway's word did not arrive, what is
+// known against the one before says nothing of it.
+func (s Subscription) charged(c Charge) Subscription {
+	if c.Method == "" || c.Method == s.Method || s.replaced(c) {
+		return s
+	}
+	if s.Method != "" {
+		s = s.unblamed()
+	}
+	s.Method = c.Method
+	return s
 }
 
 // outdated is the subscription after a decline, by which it would be next, of a card that

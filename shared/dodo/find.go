@@ -216,7 +216,8 @@ func (g *Gateway) sight(ctx context.Context, p object, orderID string, want bill
 		s.outcome = billing.Outcome{Result: billing.Taken, Payment: paymentOf(p, amount, currency)}
 	case "failed", "cancelled":
 		var alarm bool
-		if s.outcome, alarm = declined(p.code("error_code")); alarm {
+		s.outcome, alarm = declined(p.code("error_code"))
+		if s.outcome.Method = p.id("payment_method_id"); alarm {
 			g.alarm(ctx, "dodo declined a charge for a reason that needs a person", orderID, slog.String("code", s.outcome.Code))
 		}
 	case "", "processing", "requires_customer_action", "requires_merchant_action", "requires_payment_method", "requires_confirmation",

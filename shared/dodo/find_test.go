@@ -18,6 +18,12 @@ func declined(code string, class billing.Class) billing.Outcome {
 	return billing.Outcome{Result: billing.Refused, Code: code, Class: class}
 }
 
+// of is a decline by a means of payment that Dodo names.
+func of(method string, o billing.Outcome) billing.Outcome {
+	o.Method = method
+	return o
+}
+
 func accepted(key string) billing.Outcome {
 	return billing.Outcome{Result: billing.Accepted, Payment: billing.Payment{Key: key}}
 }
@@ -48,6 +54,7 @@ func TestFindSaysWhatBecameOfAPayment(t *testing.T) {
 		{"an amount as text", has{"total_amount": "1188"}, unclear, true},
 		{"without a currency", has{"currency": nil}, unclear, true},
 		{"failed", has{"status": "failed", "error_code": "INSUFFICIENT_FUNDS"}, declined("INSUFFICIENT_FUNDS", billing.Soft), false},
+		{"failed, of a means that it names", has{"status": "failed", "error_code": "INSUFFICIENT_FUNDS", "payment_method_id": "pm_7"}, of("pm_7", declined("INSUFFICIENT_FUNDS", billing.Soft)), false},
 		{"failed, small letters", has{"status": "failed", "error_code": "do_not_honor"}, declined("DO_NOT_HONOR", billing.Hard), false},
 		{"failed for our own fault", has{"status": "failed", "error_code": "INVALID_AMOUNT"}, declined("INVALID_AMOUNT", billing.Passing), true},
 		{"failed, a new code", has{"status": "failed", "error_code": "A_CODE_OF_TOMORROW"}, declined("A_CODE_OF_TOMORROW", billing.Hard), true},
