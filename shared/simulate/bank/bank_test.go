@@ -95,7 +95,7 @@ func newShop(t testing.TB, h bank.Habits) *shop {
 	s := &shop{ground: newGround(t, 1), card: &bank.Card{}}
 	h.Hooks = func(h notice.Hint) { s.hints = append(s.hints, h) }
 	s.Toss = bank.NewToss(s.World, h)
-	s.OnDeclined = func(order, code string, class billing.Class, _ time.Time) {
+	s.OnDeclined = func(order, code string, class billing.Class, _ *bank.Card) {
 		s.declines = append(s.declines, order+" "+code+" "+string(class))
 	}
 	r := billing.Registration{Key: "issue-1", AuthKey: s.ConsoleRegister("customer-key-1", s.card, ""), CustomerKey: "customer-key-1"}

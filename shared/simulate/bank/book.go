@@ -81,6 +81,7 @@ type Payment struct {
 	state       state
 	reason      Reason   // of a decline
 	method      bool     // it gave its mandate another means of payment
+	means       string   // the mandate's means of payment that it is of, "" until there is one
 	seized      bool     // a dispute of it was lost
 	dispute     *dispute // the last one
 }
@@ -130,8 +131,9 @@ type Watch struct {
 	// OnSeized is called where a bank has taken money back, and with less than 0 where it gave
 	// that again.
 	OnSeized func(p *Payment, amount int64)
-	// OnDeclined is called for each attempt that was refused for good.
-	OnDeclined func(order, code string, class billing.Class, at time.Time)
+	// OnDeclined is called for each attempt that was refused for good, with the card that was
+	// asked, nil if none was.
+	OnDeclined func(order, code string, class billing.Class, c *Card)
 }
 
 // desk is what both gateways are made of.
@@ -188,9 +190,9 @@ func (d *desk) take(p *Payment) {
 	}
 }
 
-func (d *desk) declined(order string, w word) {
+func (d *desk) declined(order string, w word, c *Card) {
 	if d.OnDeclined != nil {
-		d.OnDeclined(order, w.code, w.class, d.world.Now())
+		d.OnDeclined(order, w.code, w.class, c)
 	}
 }
 

@@ -214,7 +214,7 @@ func (p sight) outcome() billing.Outcome {
 		}}
 	case failed:
 		w := dodoWords[p.reason]
-		return billing.Outcome{Result: billing.Refused, Code: w.code, Class: w.class}
+		return billing.Outcome{Result: billing.Refused, Code: w.code, Class: w.class, Method: p.means}
 	case waiting, deciding:
 	}
 	return billing.Outcome{Result: billing.Accepted, Payment: billing.Payment{Key: p.Key}}

@@ -73,7 +73,7 @@ func (d *Dodo) charge(id string, c ondemand) (string, said) {
 	case m.open != nil:
 		return "", said{status: 409, code: "PREVIOUS_PAYMENT_PENDING"}
 	case m.state != billing.MandateActive:
-		d.declined(c.Metadata.Order, word{code: "SUBSCRIPTION_INACTIVE", class: billing.Passing})
+		d.declined(c.Metadata.Order, word{code: "SUBSCRIPTION_INACTIVE", class: billing.Passing}, nil)
 		return "", said{status: 400, code: "SUBSCRIPTION_INACTIVE"}
 	}
 	p := d.pay(m, c.Metadata.Order, c.Price, c.Currency)
@@ -85,7 +85,7 @@ func (d *Dodo) charge(id string, c ondemand) (string, said) {
 // pay makes a payment, which waits: with tax on top, in the currency that the customer chose.
 func (d *Dodo) pay(m *mandate, order string, price int64, currency string) *Payment {
 	p := &Payment{
-		Key: d.id("pay_"), Order: order, Subscription: m.subscription, Holder: m.id, Card: m.card, Made: d.world.Now(), mandate: m,
+		Key: d.id("pay_"), Order: order, Subscription: m.subscription, Holder: m.id, Card: m.card, Made: d.world.Now(), mandate: m, means: m.method,
 	}
 	d.price(p, price, currency)
 	d.payments, m.payments, d.byKey[p.Key] = append(d.payments, p), append(m.payments, p), p
@@ -123,7 +123,7 @@ func (d *Dodo) decide(p *Payment) {
 		return
 	}
 	p.state, p.reason = failed, reason
-	d.declined(p.Order, dodoWords[reason])
+	d.declined(p.Order, dodoWords[reason], p.Card)
 	d.told("payment.failed", p)
 	switch {
 	case m.state == billing.MandateActive && d.chance(d.Holds):

@@ -213,6 +213,7 @@ func (d *Dodo) renew(m *mandate, c *Card) bool {
 	p := d.pay(m, m.order, 0, "USD")
 	p.method, p.state, p.Card = true, succeeded, c
 	m.card, m.method = c, d.id("pm_")
+	p.means = m.method
 	if d.told("payment.succeeded", p); m.state == billing.MandateOnHold {
 		m.state = billing.MandateActive
 		d.toldMandate("subscription.active", m)

@@ -33,7 +33,7 @@ func newClub(t testing.TB, h bank.Habits) *club {
 	c := &club{ground: newGround(t, 1), card: &bank.Card{}}
 	h.Hooks = func(h notice.Hint) { c.hints = append(c.hints, h) }
 	c.Dodo = bank.NewDodo(c.World, h)
-	c.OnDeclined = func(order, code string, class billing.Class, _ time.Time) {
+	c.OnDeclined = func(order, code string, class billing.Class, _ *bank.Card) {
 		c.declines = append(c.declines, order+" "+code+" "+string(class))
 	}
 	made := c.invite(invitation)
@@ -172,7 +172,7 @@ func TestDeclineAtDodoComesLaterAndMayPutTheMandateOnHold(t *testing.T) {
 		c.card.Mood = bank.Always(bank.Poor)
 		c.charge(order)
 		c.wait(2 * time.Minute)
-		same(t, "found", billing.Outcome{Result: billing.Refused, Code: "INSUFFICIENT_FUNDS", Class: billing.Soft}, c.find(order, ""))
+		same(t, "found", billing.Outcome{Result: billing.Refused, Code: "INSUFFICIENT_FUNDS", Class: billing.Soft, Method: c.look().Method}, c.find(order, ""))
 		same(t, "attempts", []string{order + " INSUFFICIENT_FUNDS soft"}, c.declines)
 		c.card.Mood = nil
 		if holds == 0 {

@@ -71,9 +71,9 @@ func (t *Toss) charge(billingKey string, c charge) answer {
 	k := t.keys[billingKey]
 	switch {
 	case k == nil:
-		return t.refuse(c.OrderID, word{404, "NOT_FOUND_BILLING", billing.Refused, billing.Hard})
+		return t.refuse(c.OrderID, word{404, "NOT_FOUND_BILLING", billing.Refused, billing.Hard}, nil)
 	case k.removed:
-		return t.refuse(c.OrderID, word{400, "ALREADY_REMOVED_BILLING_KEY", billing.Refused, billing.Hard})
+		return t.refuse(c.OrderID, word{400, "ALREADY_REMOVED_BILLING_KEY", billing.Refused, billing.Hard}, k.plastic)
 	case k.CustomerKey != c.CustomerKey:
 		return answer{status: 400, code: "NOT_MATCHES_CUSTOMER_KEY", ours: true}
 	case t.byOrder[c.OrderID] != nil:
@@ -84,7 +84,7 @@ func (t *Toss) charge(billingKey string, c charge) answer {
 	switch {
 	case w.means == billing.Refused:
 		t.declines[c.OrderID] = decline{w, c.Amount}
-		return t.refuse(c.OrderID, w)
+		return t.refuse(c.OrderID, w, k.plastic)
 	case reason == Garbled:
 		return answer{status: w.status, code: w.code, means: w.means}
 	}
@@ -105,8 +105,8 @@ func (t *Toss) charge(billingKey string, c charge) answer {
 }
 
 // refuse declines a charge for good.
-func (t *Toss) refuse(order string, w word) answer {
-	t.declined(order, w)
+func (t *Toss) refuse(order string, w word, card *Card) answer {
+	t.declined(order, w, card)
 	if t.TellsCharges {
 		t.tell(&Payment{Order: order})
 	}

@@ -218,6 +218,9 @@ func (p *Payment) show() object {
 		"card_last_four": "4242", "card_network": "VISA",
 		"status": [...]string{waiting: "requires_payment_method", deciding: "processing", succeeded: "succeeded", failed: "failed"}[p.state],
 	}
+	if p.means != "" {
+		o["payment_method_id"] = p.means
+	}
 	if p.state == failed {
 		o["error_code"] = dodoWords[p.reason].code
 	}

@@ -69,8 +69,8 @@ func (p *play) watch() bank.Watch {
 		},
 		OnReturned: func(q *bank.Payment, amount int64) { p.hear("returned", q.Key, amount, q.Kept()) },
 		OnSeized:   func(q *bank.Payment, amount int64) { p.hear("seized", q.Key, amount) },
-		OnDeclined: func(order, code string, class billing.Class, at time.Time) {
-			p.hear("declined", order, code, class, at)
+		OnDeclined: func(order, code string, class billing.Class, c *bank.Card) {
+			p.hear("declined", order, code, class, c != nil)
 		},
 	}
 }
@@ -362,12 +362,12 @@ func playDodo(seed uint64, over bool, steps int) *play {
 var said = map[string][]string{
 	"toss": {
 		"IDEMPOTENT_REQUEST_PROCESSING", "DUPLICATED_ORDER_ID", "TOO_MANY_REQUESTS", "UNAUTHORIZED_KEY", "FORBIDDEN_REQUEST", "NOT_MATCHES_CUSTOMER_KEY",
-		"ALREADY_REMOVED_BILLING_KEY", "FAILED_INTERNAL_SYSTEM_PROCESSING", "Code:PROVIDER_ERROR Class: Final:true", "REJECT_CARD_PAYMENT Class:soft",
+		"ALREADY_REMOVED_BILLING_KEY", "FAILED_INTERNAL_SYSTEM_PROCESSING", "Code:PROVIDER_ERROR Class: Method: Final:true", "REJECT_CARD_PAYMENT Class:soft",
 		"NOT_AVAILABLE_BANK Class:passing", "INVALID_CARD_EXPIRATION Class:hard", "NOT_FOUND_PAYMENT", "REFUND_REJECTED", "NOT_MATCHES_REFUNDABLE_AMOUNT",
 		"NOT_CANCELABLE_AMOUNT", "ALREADY_CANCELED_PAYMENT", "Result:taken", "Result:absent", "payment_method_refused", "Taken:0 Returned:", "killed",
 	},
 	"dodo": {
-		"PREVIOUS_PAYMENT_PENDING", "SUBSCRIPTION_INACTIVE", "EXISTING_REFUND_REQUEST_PROCESSING", "TOO_MANY_REQUESTS Class: Final:false Misconfigured:false Busy:true",
+		"PREVIOUS_PAYMENT_PENDING", "SUBSCRIPTION_INACTIVE", "EXISTING_REFUND_REQUEST_PROCESSING", "TOO_MANY_REQUESTS Class: Method: Final:false Misconfigured:false Busy:true",
 		"UNAUTHORIZED", "INTERNAL_SERVER_ERROR", "INSUFFICIENT_FUNDS Class:soft", "Class:hard", "REFUND_AMOUNT_EXCEEDS_PAID_AMOUNT", "Others:[{",
 		"Result:accepted", "Result:absent", "Result:taken", "Currency:EUR", "mandate_not_mendable", "on_hold", "ended", "Taken:0 Returned:", "Lost:true", "Lost:false", "killed",
 	},
@@ -430,6 +430,7 @@ func TestEveryReasonHasTheClassThatTheAdapterGivesIt(t *testing.T) {
 		c.wait(time.Minute)
 		want = billing.Outcome{Result: billing.Refused}
 		want.Code, want.Class = r.Code("dodo")
+		want.Method = c.look().Method
 		c.call(func(ctx context.Context) {
 			same(t, "dodo", want, c.Wire(slog.New(slog.DiscardHandler)).Find(ctx, order, billing.Want{Card: billing.Card{BillingKey: c.mandate}, Payment: key}))
 		})

@@ -18,6 +18,7 @@ type effect struct {
 	payment  string // "" of a decline
 	amount   int64
 	currency string
+	card     string // "" where no card was asked
 	code     string
 	class    billing.Class
 	approval bool // the customer approved a mandate on the gateway's page, which took it
@@ -63,7 +64,6 @@ func (q *Quarter) took(e effect) {
 	}
 	n := s.period(o.Period)
 	q.attempted(s, n, o, e, now)
-	s.paid = now
 	if n.paid = append(n.paid, o); len(n.paid) > 1 {
 		q.fail("one success for each subscription and period", "subscription %s, period %d: paid by orders %s and %s", s.ID, o.Period, n.paid[0].ID, o.ID)
 	}
@@ -84,7 +84,7 @@ func (q *Quarter) refused(e effect) {
 	n := s.period(o.Period)
 	q.attempted(s, n, o, e, q.w.Now())
 	n.declines = slices.DeleteFunc(n.declines, func(d decline) bool { return d.order == o.ID }) // the same attempt, sent again
-	n.declines = append(n.declines, decline{o.ID, o.Cards, e.code, e.class, q.w.Now()})
+	n.declines = append(n.declines, decline{o.ID, e.card, o.Cards, e.code, e.class, q.w.Now()})
 }
 
 // attempted holds an attempt of a period against the safe retry policy.
@@ -102,7 +102,7 @@ func (q *Quarter) attempted(s *subscription, n *period, o *order, e effect, now 
 	}
 	last, same := "", 0
 	for _, d := range n.declines {
-		if d.order == o.ID || d.card != o.Cards {
+		if d.order == o.ID || !d.of(o, e) {
 			continue
 		}
 		if d.class == billing.Hard {
@@ -116,9 +116,7 @@ func (q *Quarter) attempted(s *subscription, n *period, o *order, e effect, now 
 		}
 		last = d.code
 	}
-	// Where the notice of another means of payment is lost, it is noticed before a retry, and what was
-	// declined meanwhile is taken for the one before's: an attempt more, which is known and exempt.
-	if same > 0 && !s.mended.After(s.paid) && !(s.Terms.Repeat && last == "INSUFFICIENT_FUNDS") {
+	if same > 0 && !(s.Terms.Repeat && last == "INSUFFICIENT_FUNDS") {
 		q.fail("nothing after two equal declines", "subscription %s, period %d: order %s after %s twice", s.ID, o.Period, o.ID, last)
 	}
 	if e.approval || s.Terms.Cycle == "" {
@@ -142,6 +140,14 @@ func (q *Quarter) attempted(s *subscription, n *period, o *order, e effect, now 
 	} else if known := n.known(o.ID); ok && q.options.Calm && o.Attempt > 1 && !hastened && known.Before(at.Add(-25*time.Hour)) && told.After(at.Add(-24*time.Hour)) {
 		q.fail("a notice a day before each retry", "subscription %s, period %d, attempt %d: told at %s", s.ID, o.Period, o.Attempt, told.Format(time.RFC3339))
 	}
+}
+
+// of says whether a decline was of the card that is asked now.
+func (d decline) of(o *order, e effect) bool {
+	if d.card == "" || e.card == "" {
+		return d.cards == o.Cards
+	}
+	return d.card == e.card
 }
 
 // known is since when the last decline before an order is known: an outcome that nobody knew for

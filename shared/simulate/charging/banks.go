@@ -12,13 +12,17 @@ import (
 func (q *Quarter) watch() {
 	sees := bank.Watch{
 		OnTaken: func(p *bank.Payment) {
-			q.took(effect{order: p.Order, payment: p.Key, amount: p.Asked, currency: p.Currency, approval: p.Order == billing.OrderID(table.Default, p.Subscription, 0, 1)})
+			q.took(effect{order: p.Order, payment: p.Key, amount: p.Asked, currency: p.Currency, card: p.Card.Name, approval: p.Order == billing.OrderID(table.Default, p.Subscription, 0, 1)})
 			q.paid[p.Key] = p
 		},
 		OnReturned: func(p *bank.Payment, amount int64) { q.returned(p.Key, amount) },
 		OnSeized:   func(p *bank.Payment, amount int64) { q.returned(p.Key, amount) },
-		OnDeclined: func(order, code string, class billing.Class, _ time.Time) {
-			q.refused(effect{order: order, code: code, class: class})
+		OnDeclined: func(order, code string, class billing.Class, c *bank.Card) {
+			e := effect{order: order, code: code, class: class}
+			if c != nil {
+				e.card = c.Name
+			}
+			q.refused(e)
 		},
 	}
 	if q.toss != nil {
@@ -135,9 +139,7 @@ func (q *Quarter) breakMeans(p *person) {
 	case n == 0:
 		q.dodo.ConsoleHold(id)
 	case n == 1:
-		if q.dodo.ConsoleMend(id, q.card()) {
-			q.subscription(p.sub).mended = q.w.Now()
-		}
+		q.dodo.ConsoleMend(id, q.card())
 	default:
 		q.dodo.ConsoleEnd(id)
 	}
@@ -159,7 +161,5 @@ func (q *Quarter) approvePage(p *person, link string) {
 // mendPage is the customer on the page on which a mandate gets another means of payment.
 func (q *Quarter) mendPage(p *person, link string) {
 	p.tell("is on the page again")
-	if q.dodo.ConsoleVisit(link, q.card(), "") {
-		q.subscription(p.sub).mended = q.w.Now()
-	}
+	q.dodo.ConsoleVisit(link, q.card(), "")
 }

@@ -82,12 +82,9 @@ type subscription struct {
 	// cancelledAt is since when the customer has our word that nothing will be charged.
 	promised time.Time
 	// ended is since when it is over at once, by our own answer.
-	ended time.Time
-	// mended is when its mandate was given another means of payment last, and paid when it was
-	// paid last.
-	mended, paid time.Time
-	periods      map[int]*period
-	seen         bool
+	ended   time.Time
+	periods map[int]*period
+	seen    bool
 }
 
 // period is what was asked of a gateway for one period.
@@ -99,7 +96,8 @@ type period struct {
 
 type decline struct {
 	order string
-	card  int // how many came before it
+	card  string // "" where no gateway said a word
+	cards int    // how many came before it, as our order has it
 	code  string
 	class billing.Class
 	at    time.Time
@@ -154,7 +152,7 @@ func (q *Quarter) orderWritten(item table.Item) {
 	// What was closed without a word of the gateway's is a decline as well, between others.
 	if n := q.subscription(is.Subscription).period(is.Period); is.State == billing.Declined && !is.OnDemand &&
 		!slices.ContainsFunc(n.declines, func(d decline) bool { return d.order == is.ID }) {
-		n.declines = append(n.declines, decline{is.ID, is.Cards, is.Code, is.Class, q.w.Now()})
+		n.declines = append(n.declines, decline{is.ID, "", is.Cards, is.Code, is.Class, q.w.Now()})
 	}
 	// Some act at the very moment at which they are charged.
 	if p := q.holders[is.Subscription]; is.State == billing.Sending && before != billing.Sending && p != nil && p.sub == is.Subscription && q.chance(4) {
@@ -191,7 +189,7 @@ func (q *Quarter) subscriptionWritten(item table.Item) {
 		return
 	}
 	s := q.subscription(is.ID)
-	is.promised, is.ended, is.mended, is.paid, is.periods, is.seen = s.promised, s.ended, s.mended, s.paid, s.periods, true
+	is.promised, is.ended, is.periods, is.seen = s.promised, s.ended, s.periods, true
 	*s = is
 	q.w.Story.Tell(q.w.Now().UnixNano(), "book", string(is.State)+", "+string(is.Step)+" "+strconv.Itoa(is.Period)+"."+strconv.Itoa(is.Attempt), is.ID)
 	q.dated(s)

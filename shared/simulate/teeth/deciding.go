@@ -130,8 +130,13 @@ func deciding() []Fault {
 		},
 		{
 			Name: "old-card-blamed", Is: "a decline of the card before ends what a new card was given for",
-			Edits: edit(outcome, `		case s.Cards > charge.Cards:`, `		case s.Cards < charge.Cards:`),
+			Edits: edit(subscription, `	return s.Cards > c.Cards && `, `	return s.Cards < c.Cards && `),
 			Run:   inCharging, Breaks: "a new card is tried on what is open",
+		},
+		{
+			Name: "another-means-unasked", Is: "a decline counts against the means of payment that we know of, whichever was asked",
+			Edits: edit(subscription, `	if c.Method == "" || c.Method == s.Method || s.replaced(c) {`, `	if s.Method != "-" {`),
+			Run:   inCharging, Breaks: "nothing after two equal declines",
 		},
 		{
 			Name: "end-before-it-is-paid-up", Is: "an agreement that was cancelled for its period's end is over at once",
