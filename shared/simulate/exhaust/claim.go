@@ -11,6 +11,10 @@ func purchases() []*Set {
 			s.noticed("notice")
 			s.claimed("claim by ben", ben)
 		}),
+		sales("claim-both", onSale, func(s *selling) {
+			s.claimed("claim", ann)
+			s.claimed("claim by ben", ben)
+		}),
 		sales("claim-review", heardOf, func(s *selling) {
 			s.claimed("claim", ann)
 			s.claimed("other device", ann)
@@ -47,6 +51,16 @@ func wallets() []*Set {
 			s.spend("spend", ann, "a", 60)
 			s.spend("spend again", ann, "a", 60)
 			s.unspend("give back", ann, "u", "a")
+		}),
+		holdings("wallet-owing-credit", owing, func(s *selling) {
+			s.credit("credit", ann, "sorry", 80)
+			s.credit("credit again", ann, "sorry", 80)
+			s.spend("spend", ann, "a", 20)
+		}),
+		holdings("wallet-owing-unspend", owing, func(s *selling) {
+			s.credit("credit", ann, "sorry", 40)
+			s.unspend("give back", ann, "u", "before")
+			s.noticed("second notice")
 		}),
 		holdings("wallet-merge-spends", ownedToo, func(s *selling) {
 			s.merge("merge", ann, anon)

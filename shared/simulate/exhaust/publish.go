@@ -30,7 +30,10 @@ type publishing struct {
 	again     []again
 	told      sequences
 	endpoints []receiver
-	down      bool // no endpoint takes anything
+	down      bool           // no endpoint takes anything
+	tellers   map[int]string // who may be telling, by the endpoint
+	// stuck is another customer, of whom nobody can tell.
+	stuck string
 }
 
 // receiver is what came to an endpoint.
@@ -42,7 +45,7 @@ type receiver struct {
 }
 
 func newPublishing(p *Path) *publishing {
-	s := &publishing{Path: p, directory: directory(p.Tables), told: sequences{}}
+	s := &publishing{Path: p, directory: directory(p.Tables), told: sequences{}, tellers: map[int]string{}}
 	courier := delivery.Courier{By: s}
 	registry := &delivery.Registry{Tables: p.Tables, Sealer: sealer{p}, Clock: p.Clock(), Courier: courier}
 	s.publisher = &delivery.Publisher{
@@ -66,6 +69,7 @@ type published struct {
 	at        time.Time
 	items     []table.Item
 	endpoints []receiver
+	stuck     string
 }
 
 // waiting is a customer with two events that nobody was told of; retrying is one of whom an
@@ -74,6 +78,7 @@ var (
 	waiting  = sync.OnceValue(func() published { return publishedAt(1, false) })
 	twofold  = sync.OnceValue(func() published { return publishedAt(2, false) })
 	retrying = sync.OnceValue(func() published { return publishedAt(1, true) })
+	behind   = sync.OnceValue(publishedBehind)
 )
 
 func publishedAt(endpoints int, tried bool) published {
@@ -95,16 +100,62 @@ func publishedAt(endpoints int, tried bool) published {
 		s.until(s.World.Now().Add(time.Minute))
 		s.endpoints[0] = receiver{host: s.endpoints[0].host}
 	}
-	return published{s.World.Now(), s.Tables.All(), s.endpoints}
+	return published{s.World.Now(), s.Tables.All(), s.endpoints, ""}
+}
+
+// publishedBehind is a customer whose events wait in a lane of which one a minute is handed
+// over, behind another of whom nobody can tell: what is stored of that one is of a newer release,
+// which was taken back.
+func publishedBehind() published {
+	s := newPublishing(quiet())
+	ctx := context.Background()
+	_, _, err := s.publisher.Registry.Create(ctx, scope, delivery.NewEndpoint{ID: "endpoint-1", URL: "https://endpoint-1.example/hook"})
+	must(err)
+	entry := func(ref string) table.Item {
+		item, written := s.Tables.Peek(table.Key{Table: table.Customers, Partition: scope.Key(ref), Sort: "#head"})
+		if !written || item.Index == nil {
+			panic("exhaust: bug: a scene could not be set: nothing waits to be told")
+		}
+		return item
+	}
+	must(s.happens(ctx, "one"))
+	lane := entry(s.ref).Index.Partition
+	must(s.publisher.Work(ctx, s.wake("")))
+	var front table.Item
+	for n := 0; front.Index == nil || front.Index.Partition != lane; n++ {
+		name := "newer-" + strconv.Itoa(n)
+		_, err := s.directory.Grant(ctx, scope, name, customer.Grant{Entitlement: "pro", Reference: "one", Reason: "why"}, s.Clock())
+		must(err)
+		s.stuck, err = s.directory.Identity.Ref(ctx, scope, name)
+		must(err)
+		if front = entry(s.stuck); front.Index.Partition != lane {
+			w := s.wake("")
+			w.Customer = s.stuck
+			must(s.publisher.Work(ctx, w))
+		}
+	}
+	front.Schema++
+	must(s.Tables.Kept().Commit(ctx, table.Replaced(front)))
+	s.until(begun.Add(time.Second))
+	s.endpoints = []receiver{{host: "endpoint-1.example", most: 1, taken: 1}}
+	return published{s.World.Now(), s.Tables.All(), s.endpoints, s.stuck}
 }
 
 // staged is a scene of publishing on a path, with its promises watched.
 func (b published) staged(p *Path) *publishing {
 	s := newPublishing(p)
 	s.until(b.at)
+	if s.stuck = b.stuck; s.stuck != "" {
+		s.fanout.MostALane = 1
+	}
 	s.told.begin(b.items)
 	s.Tables.Load(b.items)
-	s.Tables.Watch(func(writes []table.Write) { s.told.gapless(p, writes) })
+	s.Tables.Watch(func(writes []table.Write) {
+		s.told.gapless(p, writes)
+		for _, w := range writes {
+			s.telling(w)
+		}
+	})
 	for _, e := range b.endpoints {
 		e.bodies = map[int64]uint64{}
 		s.endpoints = append(s.endpoints, e)
@@ -113,9 +164,34 @@ func (b published) staged(p *Path) *publishing {
 		for _, e := range s.endpoints {
 			h.Number(uint64(e.most)<<32 | uint64(e.taken)) //nolint:gosec // they are few
 		}
+		for n := range s.endpoints {
+			h.Text(s.tellers[n])
+		}
 	})
 	p.Settle(s.rest)
 	return s
+}
+
+// telling holds each write of how far an endpoint was told to who may be telling it.
+func (s *publishing) telling(w table.Write) {
+	if w.Item.Key.Table != table.Endpoints || w.Change == table.Check || w.Change == table.Remove || !strings.Contains(w.Item.Key.Partition, "#delivery#") {
+		return
+	}
+	is := decoded[struct {
+		Endpoint string
+		Leased   time.Time
+	}](w.Item)
+	n := 0
+	for !strings.HasPrefix(s.endpoints[n].host, is.Endpoint+".") {
+		n++
+	}
+	who, holds := s.whose(), s.tellers[n]
+	if holds != "" && who != "" && who != holds {
+		s.Fail("one at a time tells an endpoint of a customer", "%s writes how far it came while %s may be telling", who, holds)
+	}
+	if s.tellers[n] = ""; !is.Leased.IsZero() {
+		s.tellers[n] = who
+	}
 }
 
 func (s *publishing) wake(endpoint string) delivery.Wake {
@@ -159,6 +235,10 @@ func publications() []*Set {
 		set("publish-retry-alone", retrying, func(s *publishing) {
 			s.publish("publisher 1", "endpoint-1")
 			s.publish("publisher 2", "endpoint-1")
+		}),
+		set("publish-behind-another", behind, func(s *publishing) {
+			s.event("event", "two")
+			s.publish("publisher", "")
 		}),
 		set("publish-two-endpoints", twofold, func(s *publishing) {
 			s.publish("publisher 1", "")
@@ -228,6 +308,9 @@ func (s *publishing) rest() {
 	now := s.World.Now()
 	todo := waitingFor(now, s.again)
 	end := now.Add(24 * time.Hour)
+	if s.stuck != "" {
+		end = now.Add(time.Hour) // each minute of which it is tried again
+	}
 	for now = now.Add(time.Minute); now.Before(end) && s.World.Violated() == nil; {
 		s.until(now)
 		done := false
@@ -245,7 +328,7 @@ func (s *publishing) rest() {
 		wakes := s.sent
 		s.sent = nil
 		for _, w := range wakes {
-			if err := s.publisher.Work(ctx, w); err != nil {
+			if err := s.publisher.Work(ctx, w); err != nil && w.Customer != s.stuck {
 				s.Fail("nothing is stuck", "a message to the publisher fails at rest: %v", err)
 			}
 		}

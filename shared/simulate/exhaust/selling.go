@@ -2,6 +2,7 @@ package exhaust
 
 import (
 	"context"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -63,8 +64,9 @@ func newSelling(p *Path, store string) *selling {
 
 // sold is how a scene of selling begins.
 type sold struct {
-	items                  []table.Item
-	acknowledged, consumed bool
+	items                            []table.Item
+	acknowledged, consumed, refunded bool
+	spends                           map[string]int64
 }
 
 var (
@@ -79,6 +81,15 @@ var (
 		}, s.Clock())
 		must(err)
 	})
+	owing = scenes(func(s *selling) {
+		ctx := context.Background()
+		must(s.claim(ctx, ann))
+		s.spends["before"] = 60
+		_, _, err := s.directory.Spend(ctx, scope, ann, customer.SpendAsk{Currency: "gems", Amount: 60, Reference: "before", By: "server"}, s.Clock())
+		must(err)
+		s.giveBack()
+		must(s.hear(ctx))
+	})
 )
 
 // scenes sets a scene once for each store.
@@ -88,7 +99,7 @@ func scenes(set func(s *selling)) map[string]func() sold {
 		all[store] = sync.OnceValue(func() sold {
 			s := newSelling(quiet(), store)
 			set(s)
-			return sold{s.Tables.All(), s.acknowledged, s.consumed}
+			return sold{s.Tables.All(), s.acknowledged, s.consumed, s.refunded, s.spends}
 		})
 	}
 	return all
@@ -98,7 +109,8 @@ func scenes(set func(s *selling)) map[string]func() sold {
 func (b sold) staged(p *Path, store string) *selling {
 	s := newSelling(p, store)
 	s.Tables.Watch(s.committed)
-	s.acknowledged, s.consumed = b.acknowledged, b.consumed
+	s.acknowledged, s.consumed, s.refunded = b.acknowledged, b.consumed, b.refunded
+	maps.Copy(s.spends, b.spends)
 	s.told.begin(b.items)
 	for _, i := range b.items {
 		s.count(table.Inserted(i))
@@ -176,6 +188,14 @@ func (s *selling) spend(name, who, reference string, amount int64) {
 	s.spends[reference] = amount
 	s.ask(name, func(ctx context.Context) error {
 		_, _, err := s.directory.Spend(ctx, scope, who, customer.SpendAsk{Currency: "gems", Amount: amount, Reference: reference, By: "server"}, s.Clock())
+		return err
+	})
+}
+
+// credit is the company, which gives somebody some of its own.
+func (s *selling) credit(name, who, reference string, amount int64) {
+	s.ask(name, func(ctx context.Context) error {
+		_, _, err := s.directory.Credit(ctx, scope, who, customer.CreditAsk{Currency: "gems", Amount: amount, Reference: reference, Reason: "sorry"}, s.Clock())
 		return err
 	})
 }
