@@ -6,8 +6,8 @@
 //	go run ./shared/simulate/teeth/cmd/teeth -layers -seeds 1-1000
 //	go run ./shared/simulate/teeth/cmd/teeth -units -limit 2m
 //
-// It ends with code 1 where a fault was not found that should have been, or where one was
-// that is said to be no fault at all.
+// It ends with code 1 where a fault was not found that should have been, where one was that is
+// said to be no fault at all, or where something else is broken without a layer than is said.
 package main
 
 import (
@@ -77,7 +77,7 @@ func start(ctx context.Context, arguments []string, to io.Writer) (missed int, e
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(w.lab.Folder)) }()
 	if w.layers {
-		return 0, w.switchOff(ctx)
+		return w.switchOff(ctx)
 	}
 	return w.find(ctx)
 }
@@ -153,26 +153,62 @@ func (w wish) look(ctx context.Context, f teeth.Fault) (is teeth.Finding, err er
 	return is, err
 }
 
-// switchOff runs the product as it is without one layer after another: where nothing is
-// broken, the others keep what it keeps.
-func (w wish) switchOff(ctx context.Context) error {
-	run := teeth.Run{Seeds: cmp.Or(w.seeds, "1-500")}
-	is, err := w.lab.Simulate(ctx, nil, run)
-	if err != nil {
-		return err
-	}
-	w.report("(nothing)", is, true)
+// switchOff runs the product as it is without one layer after another: where nothing is broken,
+// the others keep what it keeps. It returns how many are not as they are written down.
+func (w wish) switchOff(ctx context.Context) (missed int, err error) {
+	runs := 0
 	for _, l := range teeth.Layers() {
 		if !w.only.MatchString(l.Name) {
 			continue
 		}
-		run.Without = []string{l.Name}
-		if is, err = w.lab.Simulate(ctx, nil, run); err != nil {
-			return err
+		broken := false
+		for _, run := range l.In {
+			run.Seeds = cmp.Or(w.seeds, run.Seeds)
+			if w.list {
+				fmt.Fprintf(w.to, "%-36s %s\n%-36s %s: %s\n", l.Name, l.Is, "", run, cmp.Or(l.Keeps, "nothing"))
+				continue
+			}
+			runs++
+			sound, err := w.without(ctx, run)
+			if err != nil {
+				return missed, err
+			}
+			run.Without = []string{l.Name}
+			is, err := w.lab.Simulate(ctx, nil, run)
+			if err != nil {
+				return missed, err
+			}
+			if !sound {
+				is.Verdict = teeth.Unsound
+			}
+			broken = broken || is.Verdict == teeth.Found
+			if is.Verdict != teeth.Found && is.Verdict != teeth.Survived {
+				missed++
+			}
+			w.report(l.Name, is, l.Keeps == "")
 		}
-		w.report(l.Name, is, true)
+		if !w.list && broken != (l.Keeps != "") {
+			missed++
+			fmt.Fprintf(w.to, "%-36s is said to keep: %s\n", l.Name, cmp.Or(l.Keeps, "nothing that others do not"))
+		}
 	}
-	return nil
+	if !w.list {
+		fmt.Fprintf(w.to, "%d runs without a layer, %d not as they are said to be\n", runs, missed)
+	}
+	return missed, nil
+}
+
+// without says whether a run finds nothing where there is nothing.
+func (w wish) without(ctx context.Context, run teeth.Run) (sound bool, err error) {
+	is, known := w.bare[run.String()]
+	if !known {
+		if is, err = w.lab.Simulate(ctx, nil, run); err != nil {
+			return false, err
+		}
+		w.bare[run.String()] = is
+		w.report("(nothing)", is, true)
+	}
+	return is.Verdict == teeth.Survived, nil
 }
 
 func (w wish) report(name string, is teeth.Finding, survives bool) {
