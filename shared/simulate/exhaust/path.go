@@ -30,7 +30,8 @@ type Path struct {
 	free   []int // scratch: who may go on
 	told   []string
 	tells  bool
-	seals  uint64 // that were made outside any handler
+	seals  uint64        // that were made outside any handler
+	ahead  time.Duration // by how much time went on in the race
 }
 
 // racer is a handler at work, and who asked for it.
@@ -134,6 +135,14 @@ func (p *Path) Happen(what string, do func()) {
 	p.World.Crossed()
 }
 
+// Passes has time go on at some moment of the race, which otherwise takes none.
+func (p *Path) Passes(d time.Duration) {
+	p.Race("time", func(context.Context) error {
+		p.Happen(d.String()+" pass", func() { p.ahead += d })
+		return nil
+	})
+}
+
 // Answered adds what somebody else answered to what the handler knows, and says whether there
 // was an effect.
 func (p *Path) Answered(effect bool, answer ...string) {
@@ -210,6 +219,8 @@ func (p *Path) run() (leaves uint64) {
 		p.tree.seen[at] = 1
 	}
 	p.Tell("(all have ended; from now on nothing goes wrong)")
+	now, p.ahead = now.Add(p.ahead), 0
+	p.until(now)
 	p.settle()
 	return 1
 }
@@ -379,12 +390,22 @@ func (c chance) Delay() (time.Duration, bool) { return 0, false }
 // Forgets is false.
 func (c chance) Forgets() bool { return false }
 
-type watch struct{ world *simulate.World }
+type watch struct{ path *Path }
 
 // Clock is that of the path. A pause of a handler's takes no time and is no turn of its own:
 // what it does after it is.
-func (p *Path) Clock() clock.Clock { return watch{p.World} }
+func (p *Path) Clock() clock.Clock { return watch{p} }
 
-func (w watch) Now() time.Time { return w.world.Now() }
+// Now is something that a handler was told, once it is not always the same.
+func (w watch) Now() time.Time {
+	if w.path.ahead > 0 {
+		if r := w.path.acting(); r != nil {
+			h := Print{r.history}
+			h.Number(uint64(w.path.ahead)) //nolint:gosec // it is some seconds
+			r.history = h.sum
+		}
+	}
+	return w.path.World.Now().Add(w.path.ahead)
+}
 
 func (w watch) Sleep(ctx context.Context, _ time.Duration) error { return ctx.Err() }

@@ -77,6 +77,13 @@ func refunds() []*Set {
 			g.notice("webhook")
 			g.again = append(g.again, again{g.RaceWhen("refund", func() bool { return g.paidNow() }, g.refundNow), time.Second, g.refundNow, false})
 		})
+		if isKeyed {
+			add("refund-forgotten", paid, func(g *giving) {
+				g.forgets = true
+				g.refund("refund", "once", part)
+				g.returned("refund notice")
+			})
+		}
 		add("refund-cancel", paid, func(g *giving) {
 			g.refund("refund", "once", 0)
 			g.cancel(true)
@@ -140,6 +147,19 @@ func (g *giving) rest() {
 		g.Fail("what is asked to be given back is given back once", "of %d of the first period %d are given back, want %d", p.amount, got, want)
 	}
 	ctx := context.Background()
+	item, err := g.Tables.Get(ctx, table.Key{Table: table.Orders, Partition: scope.Key(firstOrder())})
+	must(err)
+	order, err := billing.DecodeCharge(item)
+	must(err)
+	said := int64(0)
+	for _, r := range order.Refunds {
+		if _, ours := g.asked[r.Reference]; ours && r.State == billing.RefundDone {
+			said += r.Amount
+		}
+	}
+	if said != want {
+		g.Fail("a refund that was made is not said to be refused", "%d are given back as they were asked for, and %d are said to be", want, said)
+	}
 	s, err := g.biller.Get(ctx, scope, subscriptionID)
 	must(err)
 	c := folded(g.Path, s.Customer)

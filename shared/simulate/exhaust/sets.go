@@ -3,4 +3,6 @@ package exhaust
 import "slices"
 
 // All are the sets that there are.
-func All() []*Set { return slices.Concat(charges(), refunds(), purchases(), wallets(), publications()) }
+func All() []*Set {
+	return slices.Concat(charges(), doubts(), refunds(), purchases(), wallets(), publications())
+}

@@ -8,6 +8,9 @@ const (
 	calendar     = "shared/schedule/schedule.go"
 )
 
+// inSet is a run of exhaustive sets by how their names begin.
+func inSet(names string) Run { return Run{Sets: names, Paths: 2000} }
+
 // charging are faults of how one attempt is claimed, sent and closed.
 func charging() []Fault {
 	return []Fault{
@@ -92,12 +95,12 @@ func charging() []Fault {
 		}
 		c = c.void(o.Code)`, `	case NotMade:
 		c = c.void(o.Code)`),
-			Run: inCharging, Breaks: "no money without a record",
+			Run: inSet("charge-busy-cancel"), Breaks: "no money without a record",
 		},
 		{
 			Name: "final-answer-is-a-decline-at-once", Is: "an answer that will not change is a decline at the first look that finds nothing",
 			Edits: edit(charge, `	case c.Final && repeats && now.Sub(c.AbsentSince) >= finalAfter:`, `	case c.Final && repeats && now.Sub(c.AbsentSince) >= 0:`),
-			Run:   inCharging, Breaks: "no money without a record",
+			Run:   inSet("charge-muddled"), Breaks: "no money without a record",
 		},
 		{
 			Name: "lease-ignored", Is: "an attempt is looked up, and sent again, while whoever claimed it may be at it",
@@ -111,7 +114,7 @@ func charging() []Fault {
 		{
 			Name: "lease-shorter-than-the-function", Is: "a claim is let go of after a second",
 			Edits: edit(biller, `	charge = charge.sending(b.Clock.Now(), b.Lease)`, `	charge = charge.sending(b.Clock.Now(), time.Second)`),
-			Run:   inCharging, Breaks: "nothing after \"you will not be charged\"",
+			Run:   inSet("charge-slow"), Breaks: "nothing after \"you will not be charged\"",
 		},
 		{
 			Name: "advanced-without-condition", Is: "an outcome advances the subscription wherever that is by now",
@@ -141,12 +144,12 @@ func charging() []Fault {
 		{
 			Name: "closed-over-a-settled-charge", Is: "an outcome is written over the one that somebody else has written",
 			Edits: edit(outcome, `		if charge, err = DecodeCharge(item); err != nil || charge.settled() {`, `		if charge, err = DecodeCharge(item); err != nil {`),
-			Run:   inCharging, Breaks: "no money without a record",
+			Run:   inSet("charge-tried-late"), Breaks: "no money without a record",
 		},
 		{
 			Name: "money-of-a-closed-order-kept", Is: "what was taken under an order that had been closed is kept",
 			Edits: edit(outcome, `	if ours.State == Paid && charge.State != Paid {`, `	if ours.State == Paid && charge.State == "" {`),
-			Run:   inCharging, Breaks: "no money without a record",
+			Run:   inSet("charge-tried-late"), Breaks: "no money without a record",
 		},
 		{
 			Name: "money-after-the-end-kept", Is: "what an attempt under way took after its agreement was ended at once is kept",
@@ -158,7 +161,7 @@ func charging() []Fault {
 		{
 			Name: "second-payment-kept", Is: "further payments that a look-up finds under an order are passed over",
 			Edits: edit(outcome, `	for _, p := range found.Others {`, `	for _, p := range found.Others[:0] {`),
-			Run:   inCharging, Breaks: "no money without a record",
+			Run:   inSet("charge-tried-twice"), Breaks: "no money without a record",
 		},
 		{
 			Name: "two-periods-at-once", Is: "after an outage the periods that are over are charged for one after the other",

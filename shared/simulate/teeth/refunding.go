@@ -13,7 +13,7 @@ func refunding() []Fault {
 		{
 			Name: "refund-sent-again-without-a-key", Is: "a refund without an answer is asked for again at a gateway that makes two of it",
 			Edits: edit(refund, `	if unsure && (!gateway.Repeats() || now.Sub(r.AskedAt) > keyLife) {`, `	if unsure && now.Sub(r.AskedAt) > keyLife {`),
-			Run:   inCharging, Breaks: "no more is given back than was asked for",
+			Run:   inSet("refund-same"), Breaks: "no more is given back than was asked for",
 		},
 		{
 			Name: "refund-without-its-lock", Is: "a refund has another key each time, and does not say what was left before",
@@ -55,7 +55,7 @@ func refunding() []Fault {
 		{
 			Name: "refusal-of-a-repeat-believed", Is: "a refusal is believed that is of what an earlier send has done",
 			Edits: edit(refund, `	if r.Unsure && o.Result == Refused {`, `	if r.Unsure && o.Result == "" {`),
-			Run:   inCharging, Breaks: "what the books gave back is what the gateway gave back",
+			Run:   inSet("refund-forgotten"), Breaks: "what the books gave back is what the gateway gave back",
 		},
 		{
 			Name: "given-back-with-each-look", Is: "what should not have been taken is given back each time that it is found",
