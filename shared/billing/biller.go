@@ -293,24 +293,19 @@ func (b *Biller) lapse(ctx context.Context, scope table.Scope, id string) error 
 		if err != nil || s.Step != StepCharge || !s.lapsed(now) {
 			return err
 		}
-		// An order that is still open for it must be settled first.
-		item, err := b.Tables.Get(ctx, orderKey(scope, OrderID(scope, s.ID, s.Period, s.Attempt)))
-		if err == nil {
-			charge, err := DecodeCharge(item)
-			if err != nil {
-				return err
-			}
-			if charge.open() {
-				return b.commit(ctx, scope, s, s.wake(StepResolve, now, now), nil)
-			}
-			if charge.settled() {
-				return b.settle(ctx, scope, charge, read{}, nil)
-			}
-		} else if !errors.Is(err, fault.NotFound) {
-			return fmt.Errorf("billing: order: %w", err)
+		// An order that is still open for it must be settled first. Whoever's clock is behind may yet
+		// claim one that is not there: it is written down as not made.
+		charge, item, err := b.unclaimedAttempt(ctx, scope, s.Subscription, "")
+		switch {
+		case err != nil:
+			return err
+		case charge.open():
+			return b.commit(ctx, scope, s, s.wake(StepResolve, now, now), nil)
+		case charge.settled():
+			return b.settle(ctx, scope, charge, read{}, nil)
 		}
 		b.Log.WarnContext(ctx, "period lapsed without a charge", "subscription", s.ID, "period", s.Period)
-		return b.commit(ctx, scope, s, s.next(now), nil)
+		return b.commit(ctx, scope, s, s.next(now), nil, table.Put(item))
 	})
 }
 
@@ -406,14 +401,14 @@ func (s Subscription) attempting(scope table.Scope) Charge {
 // turnOver has another plan take over with a period that is over by its own dates, so that
 // it is not charged for; an attempt that was claimed under the plan before is settled first.
 func (b *Biller) turnOver(ctx context.Context, scope table.Scope, was read, next Subscription) error {
-	charge, err := b.order(ctx, scope, OrderID(scope, was.ID, was.Period, was.Attempt))
+	charge, item, err := b.unclaimedAttempt(ctx, scope, was.Subscription, "")
 	switch {
-	case err == nil && charge.State != Void:
-		return b.overtaken(ctx, scope, was, charge)
-	case err != nil && !errors.Is(err, fault.NotFound):
+	case err != nil:
 		return err
+	case charge.State != Void:
+		return b.overtaken(ctx, scope, was, charge)
 	}
-	return lost(b.commit(ctx, scope, was, next, nil))
+	return lost(b.commit(ctx, scope, was, next, nil, table.Put(item)))
 }
 
 // turn are the writes by which a retry takes its customer's one turn, for as long as

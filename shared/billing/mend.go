@@ -165,7 +165,7 @@ func (b *Biller) ready(ctx context.Context, scope table.Scope, g Mandates, s rea
 	// Whoever else has this message may have claimed the attempt before the mandate went on hold.
 	// One that is open is settled first, and one that is not there is written down as not made,
 	// so that nobody can claim it behind what follows.
-	charge, item, err := b.unclaimedAttempt(ctx, scope, s.Subscription)
+	charge, item, err := b.unclaimedAttempt(ctx, scope, s.Subscription, MandateHeld)
 	if err != nil {
 		return false, err
 	}
@@ -195,9 +195,9 @@ func (b *Biller) ready(ctx context.Context, scope table.Scope, g Mandates, s rea
 }
 
 // unclaimedAttempt is the order of the attempt that is due, with the item to be written: void,
-// where nobody has claimed it, and as it is where somebody has.
-func (b *Biller) unclaimedAttempt(ctx context.Context, scope table.Scope, s Subscription) (Charge, table.Item, error) {
-	void := s.attempting(scope).void(MandateHeld)
+// for that reason, where nobody has claimed it, and as it is where somebody has.
+func (b *Biller) unclaimedAttempt(ctx context.Context, scope table.Scope, s Subscription, code string) (Charge, table.Item, error) {
+	void := s.attempting(scope).void(code)
 	was, err := b.Tables.Get(ctx, orderKey(scope, void.ID))
 	if err != nil && !errors.Is(err, fault.NotFound) {
 		return Charge{}, was, fmt.Errorf("billing: order: %w", err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"grantline/shared/billing"
+	"grantline/shared/event"
 	"grantline/shared/memory"
 	"grantline/shared/table"
 )
@@ -363,6 +364,49 @@ func TestCostsAreCounted(t *testing.T) {
 	}
 	if got := len(w.gateway.sent()); got != 2 || !slices.Equal(did, want) {
 		t.Errorf("a charge that passes does\n got %v\nwant %v", did, want)
+	}
+	w.sound("sub-1")
+}
+
+// The clocks of two functions are a second apart, and the next period is due between them: the one
+// that is behind claims and sends the attempt that the other is about to pass over.
+func TestAnAttemptThatAClockBehindHasClaimedIsNotPassedOverAsLapsed(t *testing.T) {
+	t.Parallel()
+	w := renewal(t, "monthly")
+	next := due.AddDate(0, 1, 0)
+	w.clock.set(next.Add(time.Second))
+	sending, passed, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	w.gateway.fate = func(c call) fate {
+		if attemptName(c.order) == "1.1" {
+			close(sending)
+			<-passed
+		}
+		return fate{}
+	}
+	met := false
+	w.tables.Fail = func(op memory.Op) (bool, error) {
+		if !met && op.Method == "Commit" {
+			met = true
+			w.clock.set(next.Add(-time.Second))
+			go func() { done <- w.biller.Work(t.Context(), scope, "sub-1") }()
+			<-sending
+			w.clock.set(next.Add(time.Second))
+		}
+		return false, nil
+	}
+	if err := w.biller.Work(t.Context(), scope, "sub-1"); err != nil {
+		t.Errorf("who is ahead: got %v, want its message let go", err)
+	}
+	if !met {
+		t.Fatal("nothing was written, want the period passed over")
+	}
+	close(passed)
+	if err := <-done; err != nil {
+		t.Errorf("who is behind: got %v, want no error", err)
+	}
+	w.until(next.Add(days(2)))
+	if got, renewed := len(w.gateway.sent()), w.has(event.SubscriptionRenewed); got != 3 || renewed != 2 {
+		t.Errorf("got %d charges sent, %d periods renewed; want the sign-up's and two, of which each renewed its period", got, renewed)
 	}
 	w.sound("sub-1")
 }
