@@ -255,7 +255,14 @@ func subscriptionNews(at place, token string, p *androidpublisher.SubscriptionPu
 	slices.SortStableFunc(news.Sales, func(a, b purchase.Sale) int {
 		return cmp.Or(b.Until.Compare(a.Until), cmp.Compare(a.Part, b.Part))
 	})
-	if sale.Ended || sale.State != purchase.Paid || len(news.Sales) == 0 {
+	if len(news.Sales) == 0 {
+		return news, nil
+	}
+	news.Again = asOf.Add(askedEvery)
+	if p.SubscriptionState == stateExpired && !news.Again.Before(news.Sales[0].Until.Add(askedAfterEnd)) {
+		news.Again = time.Time{}
+	}
+	if sale.Ended || sale.State != purchase.Paid {
 		return news, nil
 	}
 	within := acknowledgeWithin
@@ -267,7 +274,6 @@ func subscriptionNews(at place, token string, p *androidpublisher.SubscriptionPu
 	}
 	news.Token.Unacknowledged = p.AcknowledgementState != acknowledged
 	news.Token.By = deadline(start, asOf, within)
-	news.Again = asOf.Add(askedEvery)
 	return news, nil
 }
 

@@ -33,16 +33,16 @@ func TestEveryStateOfASubscriptionIsTranslated(t *testing.T) {
 		}},
 		{"ON_HOLD", nil, func(n *purchase.News) {
 			n.Sales[0].Ended = true
-			over(n)
+			untold(n)
 			standing(n, "premium", func(s *purchase.Standing) { s.Retrying = true })
 		}},
 		{"PAUSED", nil, func(n *purchase.News) {
 			n.Sales[0].Ended = true
-			over(n)
+			untold(n)
 		}},
 		{"PAUSED", []string{shopRenewing, ending}, func(n *purchase.News) {
 			n.Sales[0].Ended = true
-			over(n)
+			untold(n)
 		}},
 		{"CANCELED", []string{shopRenewing, ending}, func(n *purchase.News) {
 			n.Sales[0].WillRenew = false
@@ -54,6 +54,17 @@ func TestEveryStateOfASubscriptionIsTranslated(t *testing.T) {
 		}},
 		{"EXPIRED", nil, func(n *purchase.News) {
 			n.Sales[0].Ended, n.Sales[0].WillRenew = true, false
+			untold(n)
+			standing(n, "premium", func(s *purchase.Standing) { s.WillRenew = false })
+		}},
+		// A refund that nobody is told of may come after the end.
+		{"EXPIRED", []string{"2026-12-22T05:00:00Z", "2026-10-06T06:00:01Z"}, func(n *purchase.News) { // asked about for the last time
+			n.Sales[0].Ended, n.Sales[0].WillRenew, n.Sales[0].Until = true, false, apiNow.Add(time.Second-47*24*time.Hour)
+			untold(n)
+			standing(n, "premium", func(s *purchase.Standing) { s.WillRenew = false })
+		}},
+		{"EXPIRED", []string{"2026-12-22T05:00:00Z", "2026-10-06T06:00:00Z"}, func(n *purchase.News) { // no more
+			n.Sales[0].Ended, n.Sales[0].WillRenew, n.Sales[0].Until = true, false, apiNow.Add(-47*24*time.Hour)
 			over(n)
 			standing(n, "premium", func(s *purchase.Standing) { s.WillRenew = false })
 		}},
@@ -178,7 +189,7 @@ func TestGooglesWordOnASubscriptionBecomesASale(t *testing.T) {
 		}},
 		{"replaced", []string{"STATE_ACTIVE", "STATE_EXPIRED", by, replaced + by}, func(n *purchase.News) {
 			n.Sales[0].State, n.Sales[0].Ended, n.Sales[0].WillRenew = purchase.Replaced, true, false
-			over(n)
+			untold(n)
 			standing(n, "premium", func(s *purchase.Standing) { s.WillRenew, s.Reason = false, purchase.ByTheUnsaid })
 		}},
 		{"active, and replaced by a word", []string{by, replaced + by}, func(*purchase.News) {}},

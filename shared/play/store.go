@@ -397,8 +397,10 @@ func (s *Store) Report(ctx context.Context, sale purchase.Sale, u purchase.Usage
 }
 
 // How often Google is asked whether money was given back without a word, since a refund that
-// leaves the purchase is in no notification and in no list, and for how long.
+// leaves the purchase is in no notification and in no list, and for how long: a subscription as
+// long as it goes on, and after its end while Google still shows it (subscriptionsv2.get, 410).
 const (
-	askedEvery = 13 * 24 * time.Hour
-	askedFor   = 90 * 24 * time.Hour // after the purchase
+	askedEvery    = 13 * 24 * time.Hour
+	askedFor      = 90 * 24 * time.Hour // after a one-time purchase
+	askedAfterEnd = 60 * 24 * time.Hour
 )

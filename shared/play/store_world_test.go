@@ -216,10 +216,14 @@ func standing(n *purchase.News, part string, change func(*purchase.Standing)) {
 	n.Parts[part] = s
 }
 
-// over is what news says of a token that is not to be told anything.
+// over is what news says of a token that is not to be told anything, and is not asked about again.
 func over(n *purchase.News) {
-	n.Token.Unacknowledged, n.Token.By, n.Again = false, time.Time{}, time.Time{}
+	untold(n)
+	n.Again = time.Time{}
 }
+
+// untold is what news says of a token that is not to be told anything.
+func untold(n *purchase.News) { n.Token.Unacknowledged, n.Token.By = false, time.Time{} }
 
 func newsIs(t *testing.T, got, want purchase.News) {
 	t.Helper()
