@@ -79,9 +79,13 @@ func (q *Quarter) settled(o *shop.Order) bool {
 // mostSold is of how many of its latest sales a line asks whether they were given back.
 const mostSold = 4
 
+// shownAfterEnd is until when after its end an ended subscription of Google's is surely asked
+// about once more.
+const shownAfterEnd = (60 - 14) * 24 * time.Hour
+
 // forgotten says whether money came back when nobody asked any more: of what was sold long ago,
-// of a subscription that ended before it was asked about again, or of a period long past.
-func (q *Quarter) forgotten(o *shop.Order) bool {
+// of a subscription that ended long ago, or of a period long past.
+func (t *thing) forgotten(o *shop.Order) bool {
 	switch {
 	case !o.Quiet || o.ReturnedAt.IsZero():
 		return false
@@ -90,14 +94,14 @@ func (q *Quarter) forgotten(o *shop.Order) bool {
 	case o.Product.Kind != catalog.Subscription:
 		return o.ReturnedAt.After(o.SoldAt.Add(75 * 24 * time.Hour))
 	}
-	token, asked := q.shops.Play.Token(o), o.ReturnedAt.Add(quietWithin)
+	token, asked := t.q.shops.Play.Token(o), o.ReturnedAt.Add(quietWithin)
 	later := 0
-	for _, other := range token.Orders() {
+	for _, other := range t.orders() {
 		if other.SoldAt.After(o.SoldAt) && other.SoldAt.Before(asked) {
 			later++
 		}
 	}
-	return o.Over || later >= mostSold || !token.Running() && token.Changed().Before(asked)
+	return later >= mostSold || !token.Running() && o.ReturnedAt.After(token.Ends().Add(shownAfterEnd))
 }
 
 // AtRest checks what holds once everything was heard of.
@@ -116,7 +120,7 @@ func (q *Quarter) AtRest() {
 func (q *Quarter) sale(t *thing) {
 	owner := q.lines[t.store+"#"+t.root()]
 	for _, o := range t.orders() {
-		if !q.settled(o) || o.Replaced || o.Unheard || q.forgotten(o) {
+		if !q.settled(o) || o.Replaced || o.Unheard || t.forgotten(o) {
 			continue
 		}
 		r := q.orders[o.Key()]
@@ -213,7 +217,7 @@ func (q *Quarter) entitled(p *person) {
 // unsure says whether a store kept something to itself for now, or for good.
 func (t *thing) unsure(now time.Time) bool {
 	for _, o := range t.orders() {
-		if o.Unheard || t.q.forgotten(o) || o.Quiet && now.Before(o.ReturnedAt.Add(quietWithin)) {
+		if o.Unheard || t.forgotten(o) || o.Quiet && now.Before(o.ReturnedAt.Add(quietWithin)) {
 			return true
 		}
 	}

@@ -86,6 +86,7 @@ const (
 	acknowledgeWithin = 72 * time.Hour
 	askedEvery        = 13 * 24 * time.Hour
 	askedFor          = 90 * 24 * time.Hour
+	askedAfterEnd     = 60 * 24 * time.Hour
 	silentGrace       = 24 * time.Hour
 	seenWithin        = time.Hour
 	goneAfter         = 60 * 24 * time.Hour

@@ -179,6 +179,9 @@ func (t *Token) Acknowledged() bool { return t.stands.is.acknowledged }
 // Changed is when it last did.
 func (t *Token) Changed() time.Time { return t.stands.since }
 
+// Ends is the end of what is paid, or of its grace.
+func (t *Token) Ends() time.Time { return t.stands.is.expiry }
+
 // Made is when it was bought, or was to be.
 func (t *Token) Made() time.Time { return t.stands.made }
 
@@ -314,7 +317,6 @@ func (p *Play) Refund(o *Order, revoke bool) {
 		return
 	}
 	o.Quiet = !revoke
-	o.Over = t.renews && !t.Running()
 	b := t.stands.is
 	last := !t.renews || b.order == o.ID
 	if revoke && !t.renews {

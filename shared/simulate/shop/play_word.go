@@ -108,11 +108,13 @@ func subscribed(t *Token, b bought, asOf time.Time) purchase.News {
 		sale.PurchasedAt = b.at
 	}
 	news.Sales = []purchase.Sale{sale}
+	if at := asOf.Add(askedEvery); b.state != playExpired || at.Before(b.expiry.Add(askedAfterEnd)) {
+		news.Again = at
+	}
 	if sale.Ended || sale.State != purchase.Paid {
 		return news
 	}
 	news.Token.Unacknowledged = !b.acknowledged
 	news.Token.By = deadline(b.at, asOf)
-	news.Again = asOf.Add(askedEvery)
 	return news
 }

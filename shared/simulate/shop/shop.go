@@ -64,7 +64,6 @@ type Order struct {
 	Back       int // units, where they are counted
 	ReturnedAt time.Time
 	Quiet      bool // it was given back, and nobody is told
-	Over       bool // and that of a subscription that had ended, of which nobody asks
 	Replaced   bool // given up for another
 	Succeeded  bool // its token has a successor, which may have come after its end
 	Unheard    bool // a word that nobody repeats and nobody can ask for was lost

@@ -164,6 +164,11 @@ func selling() []Fault {
 			Run: inSelling.without("missed"), Breaks: "access follows the store",
 		},
 		{
+			Name: "silent-refund-not-asked-for", Is: "a store that asked to be asked again is not",
+			Edits: edit(part, `	at := soonest(r.due(now), r.Again)`, `	at := r.due(now)`),
+			Run:   inSelling, Breaks: "granted sales are the store's sales less refunds",
+		},
+		{
 			Name: "silence-is-an-end", Is: "a store that is out of reach ends what it does not speak of",
 			Edits: edit(follow, `	default:
 		b.Log.WarnContext(ctx, "A line could not be reviewed.", "store", r.Store, "error", err)
