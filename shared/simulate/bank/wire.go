@@ -14,6 +14,12 @@ import (
 // never is longer than any run: simulated time does not pass by a real clock.
 const never = 1000 * time.Hour
 
+// Transport is Toss at the other end of its real adapter's connections, of whichever version that is.
+func (t *Toss) Transport() http.RoundTripper { return wire(t.serve) }
+
+// Transport is Dodo at the other end of its real adapter's connections, of whichever version that is.
+func (d *Dodo) Transport() http.RoundTripper { return wire(d.serve) }
+
 // object is a JSON object of an answer.
 type object map[string]any
 

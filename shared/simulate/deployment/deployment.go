@@ -10,24 +10,21 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
-	"grantline/shared/abuse"
 	"grantline/shared/billing"
 	"grantline/shared/catalog"
-	"grantline/shared/customer"
 	"grantline/shared/delivery"
-	"grantline/shared/event"
 	"grantline/shared/fault"
 	"grantline/shared/notice"
 	"grantline/shared/purchase"
 	"grantline/shared/reminder"
 	"grantline/shared/simulate"
-	"grantline/shared/sweep"
+	"grantline/shared/simulate/release"
+	"grantline/shared/simulate/version"
 	"grantline/shared/table"
 )
 
@@ -43,6 +40,8 @@ type Options struct {
 	// first is there from the start, each other one from its Since. While it rolls out both
 	// are at work. None: one with the defaults.
 	Releases []Settings
+	// Older is another version's code, for the releases that are of it; nil: there is none.
+	Older *Older
 	// Outages is how often a schedule fires nothing for some hours, over Span.
 	Outages int
 	Span    time.Duration
@@ -53,36 +52,28 @@ type Options struct {
 
 // Settings are what a deploy may change.
 type Settings struct {
-	Since     time.Time
-	Rolls     time.Duration // both are at work until that long after Since
-	Shards    billing.Shards
-	Lease     time.Duration
-	TossPace  int // a minute
-	DodoPace  int
-	Restore   purchase.RestorePolicy
-	Abuse     abuse.Policy
-	TestsADay int
+	Since time.Time
+	Rolls time.Duration // both are at work until that long after Since
+	Older bool          // its code is that of Options.Older
+	release.Settings
 }
 
 // Defaults are those of template.yaml, with few shards.
 func Defaults() Settings {
-	return Settings{Shards: 1, Lease: 2 * time.Minute, TossPace: 300, DodoPace: 90, TestsADay: 100}
+	return Settings{Settings: release.Settings{Shards: 1, Lease: 2 * time.Minute, TossPace: 300, DodoPace: 90, TestsADay: 100}}
 }
 
-// Release is the functions' wiring at one version.
+// Release is the functions at one version. What is embedded is of this version's code with that
+// one's settings; what the API is asked for goes to that version's own.
 type Release struct {
-	Biller    *billing.Biller
-	Book      *purchase.Book
-	Directory customer.Directory
-	Desk      *notice.Desk
-	Registry  *delivery.Registry
-	Publisher *delivery.Publisher
+	*release.Release
+	Biller    Billing
+	Customers Customers
+	Endpoints Endpoints
 
-	since   time.Time
-	rolled  time.Time
-	fanout  *billing.Fanout
-	publish *delivery.Fanout
-	jobs    []sweep.Job
+	code   version.Code // an older one; nil: what is embedded
+	since  time.Time
+	rolled time.Time
 }
 
 // Deployment is a company's Grantline.
@@ -96,6 +87,8 @@ type Deployment struct {
 	Wakes   *simulate.Queue[delivery.Wake]
 	// Alarms counts what a person was called for, by its words.
 	Alarms map[string]int
+	// Older and Newer count the invocations of each version's code.
+	Older, Newer int
 
 	options  Options
 	releases []*Release
@@ -145,29 +138,24 @@ func New(w *simulate.World, o Options) *Deployment {
 		from := w.Now().Add(time.Duration(w.Dice.Int64N(int64(o.Span))))
 		d.windows = append(d.windows, window{from, from.Add(time.Duration(w.Dice.Int64N(int64(8 * time.Hour))))})
 	}
-	charges := func(gateway, function string, hides, limit time.Duration, work func(context.Context, *Release, billing.Due) error) {
+	charges := func(gateway, function string, hides, limit time.Duration, work func(*release.Release, context.Context, billing.Due) error) {
 		d.Charges[gateway] = simulate.NewQueue(w, simulate.QueueOptions{
 			Name: gateway, Function: function, Visibility: hides, MostReceives: mostReceives, Batch: batch, Limit: limit,
-		}, func(ctx context.Context, due billing.Due) error { return work(ctx, d.Release(), due) })
+		}, consume(d, gateway, work))
 		d.Charges[gateway].Sent = func(n int) { d.handed(gateway, n) }
-	}
-	charge := func(ctx context.Context, r *Release, due billing.Due) error {
-		return r.Biller.Work(event.Because(ctx, event.Cause{Kind: event.BySchedule}), due.Scope(), due.Subscription)
 	}
 	for _, gateway := range []string{"toss", "dodo"} {
 		if o.Gateways[gateway] != nil {
-			charges(gateway, "charge", visibility, chargeLimit, charge)
+			charges(gateway, "charge", visibility, chargeLimit, (*release.Release).Charge)
 		}
 	}
-	charges(billing.LaneDeliver, "deliver", deliverHides, time.Minute, func(ctx context.Context, r *Release, due billing.Due) error {
-		return r.Biller.Deliver(ctx, due.Scope(), due.Subscription)
-	})
+	charges(billing.LaneDeliver, "deliver", deliverHides, time.Minute, (*release.Release).Deliver)
 	d.Notices = simulate.NewQueue(w, simulate.QueueOptions{
 		Name: "notices", Function: "notices", Visibility: visibility, MostReceives: mostReceives, Batch: batch, Limit: chargeLimit,
-	}, func(ctx context.Context, h notice.Hint) error { return d.Release().Desk.Receive(ctx, h) })
+	}, consume(d, "notices", (*release.Release).Look))
 	d.Wakes = simulate.NewQueue(w, simulate.QueueOptions{
 		Name: "events", Function: "publish", Visibility: visibility, MostReceives: mostReceives, Batch: batch, Limit: chargeLimit,
-	}, func(ctx context.Context, wake delivery.Wake) error { return d.Release().Publisher.Work(ctx, wake) })
+	}, consume(d, "events", (*release.Release).Publish))
 	for _, s := range o.Releases {
 		d.releases = append(d.releases, d.release(s))
 	}
@@ -177,103 +165,29 @@ func New(w *simulate.World, o Options) *Deployment {
 
 // release wires the functions as one version has them.
 func (d *Deployment) release(s Settings) *Release {
-	o, w := d.options, d.World
-	log := slog.New(alarms{d})
-	if o.Without["lease"] {
-		s.Lease = time.Millisecond
+	o := d.options
+	a := release.Around{
+		Tables: d.Tables, Clock: d.World.Clock(), Log: slog.New(alarms{d}), Sealer: seal{&d.sealed}, Catalog: d.Catalog, Gateways: o.Gateways, Stores: o.Stores,
+		Histories: o.Histories, Courier: o.Courier, Servers: o.Endpoints, Charges: map[string]billing.Queue{}, Notices: d.Notices, Wakes: d.Wakes,
+		Settings: s.Settings, Without: o.Without,
 	}
-	gateways := billing.Gateways{}
-	for name, g := range o.Gateways {
-		gateways[billing.GatewayName{Scope: table.Default, Gateway: name}] = g
+	for name, queue := range d.Charges {
+		a.Charges[name] = queue
 	}
-	identity := customer.Identity{Key: func(context.Context, bool) (string, error) {
-		return "an identity key of thirty-two bytes", nil
-	}}
-	r := &Release{since: s.Since, rolled: s.Since.Add(s.Rolls), Directory: customer.Directory{Tables: d.Tables, Identity: identity}}
-	r.Biller = &billing.Biller{
-		Tables: d.Tables, Customers: r.Directory, Catalog: d.Catalog, Gateways: gateways, Sealer: seal{&d.sealed}, Clock: w.Clock(), Log: log,
-		Shards: s.Shards, Courier: o.Courier, Lease: s.Lease,
+	r := &Release{Release: release.Wire(a), since: s.Since, rolled: s.Since.Add(s.Rolls)}
+	r.Biller, r.Customers, r.Endpoints = r.Release.Biller, r.Directory, r.Registry
+	if s.Older {
+		r.code = o.Older.wire(d, a)
+		r.Biller, r.Customers, r.Endpoints = olderBilling{r.code}, olderCustomers{r.code}, olderEndpoints{r.code}
 	}
-	r.Book = &purchase.Book{
-		Tables: d.Tables, Customers: r.Directory, Catalog: d.Catalog, Stores: o.Stores, Clock: w.Clock(), Log: log,
-		TestsPerDay: s.TestsADay, Restore: s.Restore, Abuse: s.Abuse,
-	}
-	look := map[string]notice.Looker{}
-	for name := range o.Gateways {
-		look[name] = billing.Notices{Biller: r.Biller}
-	}
-	for name := range o.Stores {
-		look[name] = purchase.Notices{Book: r.Book}
-	}
-	r.Desk = &notice.Desk{Tables: d.Tables, Clock: w.Clock(), Log: log, Look: look}
-	courier := delivery.Courier{By: o.Endpoints}
-	r.Registry = &delivery.Registry{Tables: d.Tables, Sealer: seal{&d.sealed}, Clock: w.Clock(), Courier: courier}
-	r.Publisher = &delivery.Publisher{
-		Tables: d.Tables, Registry: r.Registry, Courier: courier, Clock: w.Clock(), Log: log, Catalog: d.Catalog, Lease: 2 * time.Minute,
-	}
-	r.publish = &delivery.Fanout{Tables: d.Tables, Clock: w.Clock(), Log: log, Scopes: []table.Scope{table.Default}, Queue: d.Wakes}
-	r.fanout = &billing.Fanout{Tables: d.Tables, Clock: w.Clock(), Log: log, Shards: s.Shards}
-	serve := func(gateway string, pace int) {
-		line := billing.Line{GatewayName: billing.GatewayName{Scope: table.Default, Gateway: gateway}, Lane: gateway, Queue: d.Charges[gateway], PerMinute: pace}
-		r.fanout.Lines = append(r.fanout.Lines, line)
-		if gateway != billing.LaneDeliver {
-			line.Lane, line.PerMinute = billing.RetriesLane(gateway), (pace+1)/2
-			r.fanout.Lines = append(r.fanout.Lines, line)
-		}
-	}
-	if d.Charges["toss"] != nil {
-		serve("toss", s.TossPace)
-	}
-	if d.Charges["dodo"] != nil {
-		serve("dodo", s.DodoPace)
-	}
-	serve(billing.LaneDeliver, 600)
-	r.jobs = d.repairs(r)
 	return r
-}
-
-// repairs are the sweep's jobs, without the layers that are switched off.
-func (d *Deployment) repairs(r *Release) []sweep.Job {
-	var jobs []sweep.Job
-	off := d.options.Without
-	if !off["compare"] && len(d.options.Gateways) > 0 {
-		jobs = append(jobs, func(ctx context.Context) (time.Time, error) { return sweep.Compare(ctx, r.Biller) })
-	}
-	if len(d.options.Stores) == 0 {
-		return jobs
-	}
-	histories := map[string][]notice.History{}
-	for name := range d.options.Stores {
-		if histories[name] = nil; !off["missed"] {
-			histories[name] = d.options.Histories[name]
-		}
-	}
-	missed := &notice.Missed{Tables: d.Tables, Queue: d.Notices, Clock: d.World.Clock(), Log: r.Biller.Log}
-	if off["review"] {
-		for _, name := range slices.Sorted(maps.Keys(histories)) {
-			for _, h := range histories[name] {
-				jobs = append(jobs, func(ctx context.Context) (time.Time, error) { return missed.Catch(ctx, table.Default, name, h) })
-			}
-		}
-		return jobs
-	}
-	return append(jobs, sweep.Repairs(r.Book, histories, missed)...)
 }
 
 // schedule starts the schedules of template.yaml, each woken by what its function looks at.
 func (d *Deployment) schedule() {
-	charges := &simulate.Cron{Function: "charge-fanout", Every: time.Minute, Limit: fanoutLimit, Run: func(ctx context.Context) (time.Time, error) {
-		report, err := d.Release().fanout.Tick(ctx)
-		return idle(report.IdleUntil, err)
-	}}
-	publish := &simulate.Cron{Function: "publish-fanout", Every: time.Minute, Limit: fanoutLimit, Run: func(ctx context.Context) (time.Time, error) {
-		report, err := d.Release().publish.Tick(ctx)
-		return idle(report.IdleUntil, err)
-	}}
-	repair := &simulate.Cron{Function: "sweep", Every: 5 * time.Minute, Limit: sweepLimit, Run: func(ctx context.Context) (time.Time, error) {
-		report, err := sweep.Run(ctx, d.World.Clock(), d.Release().jobs)
-		return idle(report.IdleUntil, err)
-	}}
+	charges := &simulate.Cron{Function: "charge-fanout", Every: time.Minute, Limit: fanoutLimit, Run: d.tick("charge-fanout")}
+	publish := &simulate.Cron{Function: "publish-fanout", Every: time.Minute, Limit: fanoutLimit, Run: d.tick("publish-fanout")}
+	repair := &simulate.Cron{Function: "sweep", Every: 5 * time.Minute, Limit: sweepLimit, Run: d.tick("sweep")}
 	off := d.options.Without
 	d.crons = append(d.crons, charges)
 	if d.options.Endpoints != nil && !off["publish"] {
@@ -333,13 +247,6 @@ func (d *Deployment) handed(gateway string, n int) {
 	}
 }
 
-func idle(until *time.Time, err error) (time.Time, error) {
-	if until == nil {
-		return time.Time{}, err
-	}
-	return *until, err
-}
-
 // out says whether the schedules fire nothing at an instant.
 func (d *Deployment) out(at time.Time) (time.Time, bool) {
 	for _, w := range d.windows {
@@ -375,7 +282,7 @@ func (d *Deployment) Ask(function string, do func(ctx context.Context, r *Releas
 
 func (d *Deployment) ask(function string, asked int, do func(context.Context, *Release) error, then func(error)) {
 	w := d.World
-	w.Invoke(function, apiLimit, func(ctx context.Context) error { return do(ctx, d.Release()) }, func(err error) {
+	w.Invoke(function, apiLimit, func(ctx context.Context) error { return do(ctx, d.begin()) }, func(err error) {
 		if errors.Is(err, simulate.Killed) || errors.Is(err, fault.Unavailable) {
 			if asked++; asked < mostAsked {
 				wait := time.Duration(1+w.Dice.IntN(5)) * time.Second << min(asked, 12)
@@ -391,7 +298,7 @@ func (d *Deployment) ask(function string, asked int, do func(context.Context, *R
 
 // Once makes a request once; then hears the answer, or simulate.Killed.
 func (d *Deployment) Once(function string, do func(ctx context.Context, r *Release) error, then func(err error)) {
-	d.World.Invoke(function, apiLimit, func(ctx context.Context) error { return do(ctx, d.Release()) }, then)
+	d.World.Invoke(function, apiLimit, func(ctx context.Context) error { return do(ctx, d.begin()) }, then)
 }
 
 // Receive is a webhook of a gateway or store: verified, and put into the queue.

@@ -52,8 +52,8 @@ func (q *Quarter) tend(scope table.Scope) {
 }
 
 // ask makes a request as an operator does, with repeats.
-func (q *Quarter) ask(do func(ctx context.Context, r *delivery.Registry) error, then func()) {
-	q.d.Ask(operator, func(ctx context.Context, r *deployment.Release) error { return do(ctx, r.Registry) }, func(err error) {
+func (q *Quarter) ask(do func(ctx context.Context, r deployment.Endpoints) error, then func()) {
+	q.d.Ask(operator, func(ctx context.Context, r *deployment.Release) error { return do(ctx, r.Endpoints) }, func(err error) {
 		q.sound(err)
 		if then != nil {
 			then()
@@ -81,7 +81,7 @@ func (q *Quarter) create(scope table.Scope, id string, beginner bool) {
 	}
 	q.servers = append(q.servers, s)
 	types := q.types()
-	q.ask(func(ctx context.Context, r *delivery.Registry) error {
+	q.ask(func(ctx context.Context, r deployment.Endpoints) error {
 		_, _, err := r.Create(ctx, scope, delivery.NewEndpoint{ID: id, URL: s.url, Format: s.format, Types: types, FromBeginning: beginner})
 		return err
 	}, nil)
@@ -97,7 +97,7 @@ func (q *Quarter) types() []string {
 }
 
 func (q *Quarter) set(s *server, to delivery.Change) {
-	q.ask(func(ctx context.Context, r *delivery.Registry) error {
+	q.ask(func(ctx context.Context, r deployment.Endpoints) error {
 		_, err := r.Change(ctx, s.scope, s.id, to)
 		return err
 	}, nil)
@@ -109,7 +109,7 @@ var active, disabled = delivery.Active, delivery.Disabled
 func (q *Quarter) change(s *server) {
 	switch n := q.w.Dice.IntN(100); {
 	case n < 18:
-		q.ask(func(ctx context.Context, r *delivery.Registry) error {
+		q.ask(func(ctx context.Context, r deployment.Endpoints) error {
 			_, _, err := r.Rotate(ctx, s.scope, s.id, "")
 			return err
 		}, nil)
@@ -120,7 +120,7 @@ func (q *Quarter) change(s *server) {
 		q.set(s, delivery.Change{State: &active})
 	case n < 46:
 		// Those who look after it see that it is gone before they make another.
-		q.ask(func(ctx context.Context, r *delivery.Registry) error { return r.Remove(ctx, s.scope, s.id) }, func() {
+		q.ask(func(ctx context.Context, r deployment.Endpoints) error { return r.Remove(ctx, s.scope, s.id) }, func() {
 			beginner := q.chance(30)
 			q.w.After(3*time.Minute+q.within(20*time.Hour), func() { q.create(s.scope, s.id, beginner) })
 		})
@@ -133,7 +133,7 @@ func (q *Quarter) change(s *server) {
 		q.replay(s)
 	default:
 		q.d.Once(operator, func(ctx context.Context, r *deployment.Release) error {
-			_, err := r.Registry.Test(ctx, s.scope, s.id)
+			_, err := r.Endpoints.Test(ctx, s.scope, s.id)
 			return err
 		}, q.sound)
 	}
@@ -142,7 +142,7 @@ func (q *Quarter) change(s *server) {
 // redrive has dead letters told again, as long as there are more.
 func (q *Quarter) redrive(s *server, most int) {
 	more := false
-	q.ask(func(ctx context.Context, r *delivery.Registry) (err error) {
+	q.ask(func(ctx context.Context, r deployment.Endpoints) (err error) {
 		_, more, err = r.Redrive(ctx, s.scope, s.id)
 		return err
 	}, func() {
@@ -166,7 +166,7 @@ func (q *Quarter) replay(s *server) {
 	}
 	p := of[q.w.Dice.IntN(len(of))]
 	after := q.w.Dice.Int64N(int64(len(p.events)) + 2)
-	q.ask(func(ctx context.Context, r *delivery.Registry) error {
+	q.ask(func(ctx context.Context, r deployment.Endpoints) error {
 		return r.Replay(ctx, s.scope, s.id, p.ref, after)
 	}, nil)
 }

@@ -60,8 +60,8 @@ const gems = "gems"
 
 // act is one thing that a customer does or that is done to it.
 func (q *Quarter) act(l *local, others []*local) {
-	ask := func(do func(ctx context.Context, d customer.Directory) error) {
-		q.d.Ask("api", func(ctx context.Context, r *deployment.Release) error { return do(ctx, r.Directory) }, q.sound)
+	ask := func(do func(ctx context.Context, d deployment.Customers) error) {
+		q.d.Ask("api", func(ctx context.Context, r *deployment.Release) error { return do(ctx, r.Customers) }, q.sound)
 	}
 	clk, now := q.w.Clock(), q.w.Now()
 	switch n := q.w.Dice.IntN(100); {
@@ -71,12 +71,12 @@ func (q *Quarter) act(l *local, others []*local) {
 			g.ExpiresAt = now.Add(2*24*time.Hour + q.within(30*24*time.Hour))
 		}
 		l.grants = append(l.grants, g)
-		ask(func(ctx context.Context, d customer.Directory) error {
+		ask(func(ctx context.Context, d deployment.Customers) error {
 			return again(d.Grant(ctx, l.scope, l.id, g, clk))
 		})
 	case n < 36 && len(l.grants) > 0:
 		g := l.grants[q.w.Dice.IntN(len(l.grants))]
-		ask(func(ctx context.Context, d customer.Directory) error {
+		ask(func(ctx context.Context, d deployment.Customers) error {
 			return again(d.Revoke(ctx, l.scope, l.id, g, clk))
 		})
 	case n < 58:
@@ -85,33 +85,37 @@ func (q *Quarter) act(l *local, others []*local) {
 			end := now.Add(2*24*time.Hour + q.within(20*24*time.Hour))
 			credit.ExpiresAt = &end
 		}
-		ask(func(ctx context.Context, d customer.Directory) error {
+		ask(func(ctx context.Context, d deployment.Customers) error {
 			_, _, err := d.Credit(ctx, l.scope, l.id, credit, clk)
 			return err
 		})
 	case n < 80:
 		spend := customer.SpendAsk{Currency: gems, Amount: 1 + q.w.Dice.Int64N(40), Reference: q.reference(), By: "server"}
 		l.spends = append(l.spends, spend.Reference)
-		ask(func(ctx context.Context, d customer.Directory) error {
+		ask(func(ctx context.Context, d deployment.Customers) error {
 			_, _, err := d.Spend(ctx, l.scope, l.id, spend, clk)
 			return err
 		})
 	case n < 90 && len(l.spends) > 0:
 		back := customer.UnspendAsk{Currency: gems, Spend: l.spends[q.w.Dice.IntN(len(l.spends))], Reference: q.reference()}
-		ask(func(ctx context.Context, d customer.Directory) error {
+		ask(func(ctx context.Context, d deployment.Customers) error {
 			_, _, _, err := d.Unspend(ctx, l.scope, l.id, back, clk)
 			return err
 		})
 	case n < 93:
 		other := customer.Alias{ID: l.id, Other: "another name " + q.reference()}
-		ask(func(ctx context.Context, d customer.Directory) error { return again(d.Join(ctx, l.scope, other, clk)) })
+		ask(func(ctx context.Context, d deployment.Customers) error {
+			return again(d.Join(ctx, l.scope, other, clk))
+		})
 	case n < 97:
 		other := customer.Alias{ID: l.id, Other: others[q.w.Dice.IntN(len(others))].id}
-		ask(func(ctx context.Context, d customer.Directory) error { return again(d.Join(ctx, l.scope, other, clk)) })
+		ask(func(ctx context.Context, d deployment.Customers) error {
+			return again(d.Join(ctx, l.scope, other, clk))
+		})
 	case n < 99:
-		ask(func(ctx context.Context, d customer.Directory) error { return d.Erase(ctx, l.scope, l.id, clk) })
+		ask(func(ctx context.Context, d deployment.Customers) error { return d.Erase(ctx, l.scope, l.id, clk) })
 	default:
-		ask(func(ctx context.Context, d customer.Directory) error { return d.SignedIn(ctx, l.scope, l.id, clk) })
+		ask(func(ctx context.Context, d deployment.Customers) error { return d.SignedIn(ctx, l.scope, l.id, clk) })
 	}
 }
 

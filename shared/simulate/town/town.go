@@ -8,7 +8,9 @@ package town
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +25,7 @@ import (
 	"grantline/shared/simulate/selling"
 	"grantline/shared/simulate/shop"
 	"grantline/shared/simulate/telling"
+	"grantline/shared/simulate/version"
 	"grantline/shared/table"
 )
 
@@ -39,7 +42,20 @@ type Config struct {
 	Span    time.Duration // until when they act
 	Faults  simulate.Faults
 	Without map[string]bool // layers that are switched off, see deployment.Options
+	// Versions has code of another version, Older, be at work as well; stores are of one version.
+	Versions Versions
+	Older    version.New
 }
+
+// Versions says when the older code is at work.
+type Versions string
+
+// The ways in which two versions of the code live together. One: there is but one.
+const (
+	One     Versions = ""
+	Rolling Versions = "rolling" // the older one until the release, both while it rolls out; every other town goes back once
+	Both    Versions = "both"    // both all the time, invocation by invocation
+)
 
 // Result is what became of a seed.
 type Result struct {
@@ -54,6 +70,8 @@ type Result struct {
 	Told     int    // requests to servers
 	Alarms   int    // times that a person was called
 	Dead     int    // messages that went to dead letters
+	Older    int    // invocations of the older code
+	Newer    int
 	Broken   *simulate.Violation
 	Story    string // of a broken seed, what happened last
 }
@@ -75,7 +93,7 @@ func Run(seed uint64, c Config) Result {
 	defer w.Close()
 	o := deployment.Options{
 		Gateways: map[string]billing.Gateway{}, Stores: map[string]purchase.Store{}, Histories: map[string][]notice.History{},
-		Catalog: goods(), Releases: releases(w, c, seed%burstEach == 0), Outages: outages(c), Span: c.Span, Without: c.Without,
+		Catalog: parsed(goods), Releases: releases(w, c, seed), Outages: outages(c), Span: c.Span, Without: c.Without,
 	}
 	t := &streets{w: w, c: c, o: &o, burst: seed%burstEach == 0}
 	t.build()
@@ -99,7 +117,7 @@ func Run(seed uint64, c Config) Result {
 			break
 		}
 	}
-	r := Result{Seed: seed, Steps: w.Steps(), Print: w.Print(), Broken: w.Violated()}
+	r := Result{Seed: seed, Steps: w.Steps(), Print: w.Print(), Broken: w.Violated(), Older: t.d.Older, Newer: t.d.Newer}
 	for _, n := range t.d.Alarms {
 		r.Alarms += n
 	}
@@ -131,14 +149,27 @@ const burstEach = 8
 
 // releases are two: the second comes in the middle of the span, with more shards, a shorter
 // lease and another pace, and for some hours both are at work.
-func releases(w *simulate.World, c Config, burst bool) []deployment.Settings {
+func releases(w *simulate.World, c Config, seed uint64) []deployment.Settings {
 	first := deployment.Defaults()
+	first.Older = c.Versions != One
 	second := first
+	second.Older = false
 	second.Since = Start.Add(c.Span/4 + time.Duration(w.Dice.Int64N(int64(c.Span/8))))
 	second.Rolls = time.Duration(w.Dice.Int64N(int64(6 * time.Hour)))
 	second.Shards, second.Lease, second.TossPace, second.DodoPace = 2, 100*time.Second, 200, 60
-	if burst {
+	if seed%burstEach == 0 {
 		first.TossPace, first.DodoPace, second.TossPace, second.DodoPace = 5, 3, 4, 2
+	}
+	switch {
+	case c.Versions == Both: // and nothing but their code differs
+		both := first
+		both.Older, both.Since, both.Rolls = false, Start, 100*365*24*time.Hour
+		return []deployment.Settings{first, both}
+	case c.Versions == Rolling && seed%2 == 0:
+		back, again := second, second
+		back.Older, back.Since = true, second.Since.Add(second.Rolls+time.Duration(w.Dice.Int64N(int64(c.Span/8))))
+		again.Since = back.Since.Add(back.Rolls + time.Duration(w.Dice.Int64N(int64(c.Span/8))))
+		return []deployment.Settings{first, second, back, again}
 	}
 	return []deployment.Settings{first, second}
 }
@@ -176,8 +207,10 @@ func (t *streets) calm(is bool) {
 }
 
 // goods is what all quarters sell.
-func goods() *catalog.Catalog {
-	c, err := catalog.Parse([]byte(`{"products": ` + selling.Products + `, "plans": ` + charging.Plans + `}`))
+var goods = []byte(`{"products": ` + selling.Products + `, "plans": ` + charging.Plans + `}`)
+
+func parsed(goods []byte) *catalog.Catalog {
+	c, err := catalog.Parse(goods)
 	if err != nil {
 		panic("town: " + err.Error())
 	}
@@ -211,6 +244,12 @@ func (t *streets) build() {
 	if t.lives("telling") {
 		servers = telling.NewServers()
 		t.o.Endpoints = servers
+	}
+	if t.c.Versions != One {
+		t.o.Older = &deployment.Older{New: t.c.Older, Catalog: goods, Gateways: map[string]http.RoundTripper{}}
+		if toss != nil {
+			t.o.Older.Gateways["toss"], t.o.Older.Gateways["dodo"] = toss.Transport(), dodo.Transport()
+		}
 	}
 	t.d = deployment.New(t.w, *t.o)
 	if t.lives("telling") {
@@ -247,12 +286,19 @@ func (t *streets) noticesAtRest() {
 	}
 }
 
-// Known says whether there is such a world.
-func Known(world string) error {
-	for _, w := range Worlds {
-		if w == world {
+// Known says whether there is such a world, with that many versions.
+func (c Config) Known() error {
+	if !slices.Contains(Worlds, c.World) {
+		return fmt.Errorf("there is no world %q; there are %s", c.World, strings.Join(Worlds, ", "))
+	}
+	switch c.Versions {
+	case One:
+		return nil
+	case Rolling, Both:
+		if c.World == "charging" || c.World == "telling" {
 			return nil
 		}
+		return fmt.Errorf("stores are of one version: no two live in %s", c.World)
 	}
-	return fmt.Errorf("there is no world %q; there are %s", world, strings.Join(Worlds, ", "))
+	return fmt.Errorf("versions are %s, %s, or nothing said of them", Rolling, Both)
 }

@@ -17,7 +17,9 @@ import (
 	"time"
 
 	"grantline/shared/simulate"
+	"grantline/shared/simulate/release"
 	"grantline/shared/simulate/town"
+	"grantline/shared/simulate/version"
 )
 
 const broken = 3
@@ -29,19 +31,27 @@ func main() {
 	years := flag.Float64("years", 2, "of each seed")
 	without := flag.String("without", "", "layers to switch off, separated by commas: sweep, compare, review, missed, notices, lease, publish")
 	weather := flag.String("weather", "bad", "bad, or calm: nothing goes wrong")
+	versions := flag.String("versions", "", "rolling or both: code of two versions at work, see shared/simulate/upgrade; without an older one, this one is both")
 	workers := flag.Int("workers", runtime.GOMAXPROCS(0), "seeds at a time")
 	all := flag.Bool("all", false, "go on after a broken promise, and count them")
 	flag.Parse()
+	older, built := version.Built()
+	if !built {
+		older = version.Older{New: release.New}
+	}
+	config := town.Config{
+		World: *world, People: *people, Span: time.Duration(*years * float64(365*24*time.Hour)), Without: map[string]bool{},
+		Versions: town.Versions(*versions), Older: older.New,
+	}
 	first, last, err := span(*seeds)
 	if err == nil {
-		err = town.Known(*world)
+		err = config.Known()
 	}
 	if err != nil || *people < 1 || *years <= 0 || *workers < 1 {
 		fmt.Fprintln(os.Stderr, "simulate:", err)
 		flag.Usage()
 		os.Exit(2)
 	}
-	config := town.Config{World: *world, People: *people, Span: time.Duration(*years * float64(365*24*time.Hour)), Without: map[string]bool{}}
 	if *weather == "bad" {
 		config.Faults = simulate.Bad()
 	}
@@ -67,10 +77,10 @@ func span(text string) (first, last uint64, err error) {
 
 // tally is what all seeds come to.
 type tally struct {
-	mu                                                                          sync.Mutex
-	seeds, steps, attempts, payments, returned, sold, spends, told, calls, dead uint64
-	violations                                                                  map[string]int
-	worst                                                                       *town.Result // the broken one with the lowest seed
+	mu                                                                                        sync.Mutex
+	seeds, steps, attempts, payments, returned, sold, spends, told, calls, dead, older, newer uint64
+	violations                                                                                map[string]int
+	worst                                                                                     *town.Result // the broken one with the lowest seed
 }
 
 func run(first, last uint64, workers int, c town.Config, all bool) int {
@@ -109,14 +119,21 @@ func run(first, last uint64, workers int, c town.Config, all bool) int {
 		break
 	}
 	fmt.Fprintf(os.Stderr, "\r%s\n", sum.line(last-first+1, time.Since(start)))
+	if c.Versions != town.One {
+		fmt.Printf("%d invocations of the older version, %d of the newer\n", sum.older, sum.newer)
+	}
 	if sum.worst == nil {
 		fmt.Printf("%d seeds, %d steps, %d attempts, %d payments, %d refunds, %d sales of stores, %d spends, %d requests to servers, %d dead letters, %d alarms: 0 violations in %.1f s\n",
 			sum.seeds, sum.steps, sum.attempts, sum.payments, sum.returned, sum.sold, sum.spends, sum.told, sum.dead, sum.calls, time.Since(start).Seconds())
 		return 0
 	}
 	r := sum.worst
-	fmt.Printf("%v\n\nseed %d, step %d; what happened last:\n%s\n\nagain: go run ./shared/simulate/cmd/simulate -seeds %d -world %s -people %d -years %g%s\n",
-		r.Broken, r.Seed, r.Steps, r.Story, r.Seed, c.World, c.People, c.Span.Hours()/24/365, flags(c))
+	again := "./shared/simulate/cmd/simulate"
+	if older, built := version.Built(); built {
+		again = "./shared/simulate/upgrade/cmd/upgrade -from " + older.Name
+	}
+	fmt.Printf("%v\n\nseed %d, step %d; what happened last:\n%s\n\nagain: go run %s -seeds %d -world %s -people %d -years %g%s\n",
+		r.Broken, r.Seed, r.Steps, r.Story, again, r.Seed, c.World, c.People, c.Span.Hours()/24/365, flags(c))
 	if all {
 		for promise, n := range sum.violations {
 			fmt.Printf("%6d seeds broke: %s\n", n, promise)
@@ -127,9 +144,12 @@ func run(first, last uint64, workers int, c town.Config, all bool) int {
 
 // flags are those that a run had beside its numbers.
 func flags(c town.Config) string {
-	calm := ""
+	more := ""
 	if c.Faults == (simulate.Faults{}) {
-		calm = " -weather calm"
+		more = " -weather calm"
+	}
+	if c.Versions != town.One {
+		more += " -versions " + string(c.Versions)
 	}
 	var off []string
 	for layer, is := range c.Without {
@@ -138,10 +158,10 @@ func flags(c town.Config) string {
 		}
 	}
 	if len(off) == 0 {
-		return calm
+		return more
 	}
 	slices.Sort(off)
-	return calm + " -without " + strings.Join(off, ",")
+	return more + " -without " + strings.Join(off, ",")
 }
 
 // add counts a seed, and says whether it broke a promise.
@@ -158,6 +178,8 @@ func (t *tally) add(r town.Result) bool {
 	t.told += uint64(r.Told)         //nolint:gosec // counts
 	t.calls += uint64(r.Alarms)      //nolint:gosec // counts
 	t.dead += uint64(r.Dead)         //nolint:gosec // counts
+	t.older += uint64(r.Older)       //nolint:gosec // counts
+	t.newer += uint64(r.Newer)       //nolint:gosec // counts
 	if r.Broken == nil {
 		return false
 	}
