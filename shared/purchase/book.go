@@ -371,6 +371,10 @@ func (b *Book) commit(ctx context.Context, is decision) error {
 	if len(writes) == 0 {
 		return nil
 	}
+	if !is.lineChanged && is.item.Revision > 0 {
+		// What its people have follows from the line, which was read before they were.
+		writes = append(writes, table.Unchanged(is.item))
+	}
 	if err := b.Tables.Commit(ctx, writes...); err != nil {
 		// Not whose: an order's id may be the proof of it.
 		err = fmt.Errorf("purchase: writing an order of %s: %w", is.line.Store, err)
