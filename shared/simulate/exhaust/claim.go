@@ -30,6 +30,7 @@ func purchases() []*Set {
 			s.claimed("other device", ann)
 			s.refund("refund")
 		}),
+		missing(),
 	)
 }
 
