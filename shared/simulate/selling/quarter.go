@@ -80,7 +80,7 @@ func New(d *deployment.Deployment, o Options) *Quarter {
 	}
 	q.shops.Behave(o.Habits)
 	q.shops.Listen(q.receive, shop.Watcher{
-		Sold:         func(*shop.Order) { q.Sold++ },
+		Sold:         q.sold,
 		Returned:     q.returned,
 		Acknowledged: q.acknowledged,
 	})

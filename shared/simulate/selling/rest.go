@@ -11,6 +11,39 @@ import (
 	"grantline/shared/table"
 )
 
+// renewedWithin is how long after the end of a period our book knows at the latest that its
+// customer paid for the next, though the word of it is lost: an hour after that end the store is
+// asked, unless the schedules miss some hours, twice; an hour after the day of Google's silent
+// grace, where that is what it saw.
+var renewedWithin = map[string]time.Duration{"apple": 18 * time.Hour, "play": 42 * time.Hour}
+
+// sold counts a sale, and sees to it that a renewal in its time is known in time.
+func (q *Quarter) sold(o *shop.Order) {
+	q.Sold++
+	t := q.byLine[o.Store+"#"+o.Line]
+	if t == nil || t.toss != nil || o.Product.Kind != catalog.Subscription {
+		return
+	}
+	var before *shop.Order
+	for _, other := range t.orders() {
+		if other != o && other.Line == o.Line && (before == nil || other.SoldAt.After(before.SoldAt)) {
+			before = other
+		}
+	}
+	counts := func(o *shop.Order) bool {
+		r := q.orders[o.Key()]
+		return r != nil && r.record.State == "granted" && o.ReturnedAt.IsZero() && !o.Replaced && !o.Succeeded
+	}
+	if before == nil || !counts(before) || o.SoldAt.After(before.Until.Add(time.Minute)) || o.SoldAt.Before(before.Until.Add(-26*time.Hour)) {
+		return
+	}
+	q.w.At(before.Until.Add(renewedWithin[o.Store]), func() {
+		if r := q.orders[o.Key()]; o.ReturnedAt.IsZero() && !o.Replaced && !o.Succeeded && counts(before) && (r == nil || r.record.State != "granted") {
+			q.fail("a renewal is known soon after the end of the period before", "%s was sold at %v, after a period until %v", o.Key(), o.SoldAt, before.Until)
+		}
+	})
+}
+
 // returned holds what a store gave back for want of an acknowledgement against our book.
 func (q *Quarter) returned(o *shop.Order) {
 	if !o.Unclaimed {
