@@ -2,6 +2,7 @@ package exhaust
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"grantline/shared/fault"
@@ -35,7 +36,7 @@ func (h *history) Missed(_ context.Context, from, to time.Time, _ string) (hints
 		}
 	})
 	if err == nil {
-		h.Answered(false, "missed", string(rune('0'+len(hints))))
+		h.Answered(false, "missed", strconv.Itoa(len(hints)))
 	}
 	return hints, "", err
 }
