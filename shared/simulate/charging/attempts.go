@@ -137,7 +137,7 @@ func (q *Quarter) attempted(s *subscription, n *period, o *order, e effect, now 
 	}
 	if told, ok := q.reminded[reminder{s.ID, o.Period, o.Attempt}]; o.Attempt > 1 && !hastened && (!ok || told.After(now.Add(skewed))) {
 		q.fail("a notice before each retry", "subscription %s, period %d, attempt %d: nobody was told", s.ID, o.Period, o.Attempt)
-	} else if known := n.known(o.ID); ok && q.options.Calm && o.Attempt > 1 && !hastened && known.Before(at.Add(-25*time.Hour)) && told.After(at.Add(-24*time.Hour)) {
+	} else if known, ahead := n.known(o.ID), q.ahead(); ok && o.Attempt > 1 && !hastened && known.Before(at.Add(-49*time.Hour)) && told.After(at.Add(-ahead)) {
 		q.fail("a notice a day before each retry", "subscription %s, period %d, attempt %d: told at %s", s.ID, o.Period, o.Attempt, told.Format(time.RFC3339))
 	}
 }
@@ -159,6 +159,15 @@ func (n *period) known(order string) (at time.Time) {
 		}
 	}
 	return at
+}
+
+// ahead is how long before a retry its customer is told of it, where that is known for longer: a
+// day, of which bad weather may take most.
+func (q *Quarter) ahead() time.Duration {
+	if q.options.Calm {
+		return 24 * time.Hour
+	}
+	return time.Hour
 }
 
 // lateEffect is how long after it was sent a gateway may still take what was asked for.

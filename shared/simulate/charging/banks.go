@@ -39,7 +39,14 @@ func (q *Quarter) newCard(p *person) string {
 	if q.chance(3) {
 		refused = "INVALID_CARD_NUMBER"
 	}
-	return q.toss.ConsoleRegister("key-of-"+p.id, q.card(), refused)
+	c := q.card()
+	for _, o := range q.people {
+		if o.beside == p && o.bank != nil && q.chance(80) {
+			c.Mood = o.bank // of one account
+		}
+	}
+	p.bank = c.Mood
+	return q.toss.ConsoleRegister("key-of-"+p.customer, c, refused)
 }
 
 // mood is a bank's, by a mix as companies see it: most cards are good, and some end.

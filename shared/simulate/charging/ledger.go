@@ -16,6 +16,8 @@ import (
 type order struct {
 	ID           string              `json:"id"`
 	Kind         string              `json:"kind"`
+	Customer     string              `json:"customer"`
+	Gateway      string              `json:"gateway"`
 	Subscription string              `json:"subscription"`
 	Plan         string              `json:"plan"`
 	Period       int                 `json:"period"`
@@ -27,6 +29,7 @@ type order struct {
 	Currency     string              `json:"currency"`
 	Refunded     int64               `json:"refunded"`
 	SentAt       time.Time           `json:"sentAt"`
+	Lease        time.Time           `json:"lease"`
 	Code         string              `json:"code"`
 	Class        billing.Class       `json:"class"`
 	Payment      *struct {
@@ -39,8 +42,10 @@ type order struct {
 
 // refund is one of ours as the tables have it.
 type refund struct {
-	State billing.RefundState `json:"state"`
-	Stray string              `json:"stray"`
+	State  billing.RefundState `json:"state"`
+	Stray  string              `json:"stray"`
+	Amount int64               `json:"amount"`
+	Reason string              `json:"reason"`
 }
 
 // payment is money that a gateway took.
@@ -56,6 +61,7 @@ type payment struct {
 type subscription struct {
 	ID        string        `json:"id"`
 	Customer  string        `json:"customer"`
+	Gateway   string        `json:"gateway"`
 	State     billing.State `json:"state"`
 	Anchor    time.Time     `json:"anchor"`
 	Base      int           `json:"base"`
@@ -70,6 +76,7 @@ type subscription struct {
 	Returned  bool          `json:"returned"`
 	Cards     int           `json:"cards"`
 	Waits     bool          `json:"waits"`
+	OnHold    bool          `json:"onHold"`
 	Terms     struct {
 		Entitlement string `json:"entitlement"`
 		Cycle       string `json:"cycle"`
@@ -85,6 +92,11 @@ type subscription struct {
 	ended   time.Time
 	periods map[int]*period
 	seen    bool
+	// last is the order of the latest period that is written down as paid.
+	last *order
+	// shut says that it was over, or unpaid, and nothing was paid since; left, that whoever may
+	// has asked for its end at once.
+	shut, left bool
 }
 
 // period is what was asked of a gateway for one period.
@@ -126,6 +138,7 @@ func (q *Quarter) committed(writes []table.Write) {
 		case table.Purchases, table.Notices, table.Endpoints:
 		}
 	}
+	q.accessWritten(writes)
 }
 
 func (q *Quarter) orderWritten(item table.Item) {
@@ -140,7 +153,7 @@ func (q *Quarter) orderWritten(item table.Item) {
 		q.listed = append(q.listed, was)
 	}
 	is.payments = was.payments
-	before := was.State
+	before, leased := was.State, was.Lease
 	*was = is
 	q.w.Story.Tell(q.w.Now().UnixNano(), "book", "order "+string(is.State), q.about(is.ID))
 	if before == billing.Paid && is.State != billing.Paid || before == billing.Declined && is.State != billing.Declined {
@@ -148,6 +161,15 @@ func (q *Quarter) orderWritten(item table.Item) {
 	}
 	if is.State == billing.Paid && before != billing.Paid {
 		q.recorded(was)
+		if s := q.subscription(is.Subscription); !is.OnDemand {
+			s.shut = false
+			if s.last == nil || s.last.Period <= is.Period {
+				s.last = was
+			}
+		}
+	}
+	if is.State == billing.Sending && !is.OnDemand && is.Attempt > 1 && !is.Lease.IsZero() && !is.Lease.Equal(leased) {
+		q.retried(was)
 	}
 	// What was closed without a word of the gateway's is a decline as well, between others.
 	if n := q.subscription(is.Subscription).period(is.Period); is.State == billing.Declined && !is.OnDemand &&
@@ -155,8 +177,13 @@ func (q *Quarter) orderWritten(item table.Item) {
 		n.declines = append(n.declines, decline{is.ID, "", is.Cards, is.Code, is.Class, q.w.Now()})
 	}
 	// Some act at the very moment at which they are charged.
-	if p := q.holders[is.Subscription]; is.State == billing.Sending && before != billing.Sending && p != nil && p.sub == is.Subscription && q.chance(4) {
-		p.hurried()
+	if p := q.holders[is.Subscription]; is.State == billing.Sending && before != billing.Sending && p != nil && p.sub == is.Subscription {
+		switch {
+		case is.Attempt > 1 && q.chance(25):
+			p.hurried(p.newMethod) // who was told of a retry gives another card
+		case q.chance(4):
+			p.hurried(p.act)
+		}
 	}
 	if is.Refunded > is.Amount {
 		q.fail("no more is given back than was taken", "order %s says %d of %d", is.ID, is.Refunded, is.Amount)
@@ -180,6 +207,15 @@ func (q *Quarter) recorded(o *order) {
 	q.fail("no record without money", "order %s is paid by %s, which its gateway has not taken for it", o.ID, o.Payment.Key)
 }
 
+// subscriptionOf is the one that an item is of, nil for a cursor, a pace, an errand.
+func (q *Quarter) subscriptionOf(item table.Item) *subscription {
+	_, id, ok := strings.Cut(item.Key.Partition, q.prefix)
+	if s := q.subscriptions[id]; ok && s != nil && s.seen {
+		return s
+	}
+	return nil
+}
+
 func (q *Quarter) subscriptionWritten(item table.Item) {
 	if _, id, ok := strings.Cut(item.Key.Partition, q.prefix); !ok || strings.Contains(id, "#") {
 		return // a cursor, a pace, an errand
@@ -189,7 +225,11 @@ func (q *Quarter) subscriptionWritten(item table.Item) {
 		return
 	}
 	s := q.subscription(is.ID)
-	is.promised, is.ended, is.periods, is.seen = s.promised, s.ended, s.periods, true
+	is.promised, is.ended, is.periods, is.seen, is.last, is.shut, is.left = s.promised, s.ended, s.periods, true, s.last, s.shut, s.left
+	if is.State == billing.StateUnpaid && s.State != is.State {
+		q.givenUp(&is)
+	}
+	is.shut = is.shut || is.State == billing.StateUnpaid || is.State == billing.StateCancelled
 	*s = is
 	q.w.Story.Tell(q.w.Now().UnixNano(), "book", string(is.State)+", "+string(is.Step)+" "+strconv.Itoa(is.Period)+"."+strconv.Itoa(is.Attempt), is.ID)
 	q.dated(s)

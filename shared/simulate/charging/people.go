@@ -7,55 +7,86 @@ import (
 
 	"grantline/shared/billing"
 	"grantline/shared/money"
+	"grantline/shared/simulate/bank"
 	"grantline/shared/simulate/deployment"
 	"grantline/shared/table"
 )
 
-// person is a customer and its subscription, one at a time.
+// person is a customer and its subscription, one at a time. Another may be the same customer,
+// with a subscription beside that one.
 type person struct {
-	q       *Quarter
-	id      string
-	sub     string // "" before the sign-up was answered
-	plan    string
-	gateway string
-	card    string // registered last
-	demands []string
-	over    bool
+	q        *Quarter
+	id       string
+	customer string
+	beside   *person   // the same customer, who signs up with it
+	bank     bank.Mood // of the card registered last
+	sub      string    // "" before the sign-up was answered
+	plan     string
+	gateway  string
+	card     string // registered last
+	demands  []string
+	over     bool
 	// resuming counts the requests to resume that have no answer yet: until then nobody has
 	// promised anything.
 	resuming int
 }
 
 var (
-	tossPlans = []string{"week", "fortnight", "month", "month", "month-ny", "quarter", "patient"}
+	tossPlans = []string{"week", "fortnight", "month", "month", "month-ny", "quarter", "patient", early}
 	dodoPlans = []string{"month-usd", "month-usd", "cairo-usd", "usage-usd"}
 )
 
 func (p *person) pick(from []string) string { return from[p.q.w.Dice.IntN(len(from))] }
 
-// signUp is a new subscription, with the app's retries.
+// signUp is a new subscription.
 func (p *person) signUp() {
 	q := p.q
 	if q.w.Now().After(q.end) {
 		return
 	}
-	p.gateway, p.sub, p.over, p.demands = "toss", q.next("sub"), false, nil
+	p.over, p.gateway, p.plan = false, "toss", p.pick(tossPlans)
 	if q.dodo != nil && q.chance(35) {
-		p.gateway = "dodo"
+		p.gateway, p.plan = "dodo", p.pick(dodoPlans)
 	}
-	ask := billing.SignUp{ID: p.sub, CustomerID: p.id, Gateway: p.gateway}
+	if p.plan == early {
+		q.w.At(q.skipped(), p.subscribe)
+		return
+	}
+	p.subscribe()
+	if o := p.beside; o != nil && (o.sub == "" || o.over) {
+		o.over, o.gateway, o.plan = false, p.gateway, p.plan
+		q.w.After(q.within(2*time.Second), o.subscribe)
+	}
+}
+
+// early is the plan of those who sign up when clocks go forward, though not on that day.
+const early = "week-ny"
+
+// skipped is the next Sunday's hour which New York's clocks skip in spring.
+func (q *Quarter) skipped() time.Time {
+	zone, err := time.LoadLocation("America/New_York")
+	if err != nil {
+		panic("charging: " + err.Error())
+	}
+	now := q.w.Now().In(zone)
+	y, m, d := now.Date()
+	return time.Date(y, m, d+7-int(now.Weekday()), 2, q.w.Dice.IntN(60), q.w.Dice.IntN(60), 0, zone)
+}
+
+// subscribe asks for the subscription that the person wants, with the app's retries.
+func (p *person) subscribe() {
+	q := p.q
+	p.sub, p.demands = q.next("sub"), nil
+	ask := billing.SignUp{ID: p.sub, CustomerID: p.customer, Gateway: p.gateway, Plan: p.plan}
 	if p.gateway == "toss" {
-		p.plan = p.pick(tossPlans)
 		p.card = q.newCard(p)
-		ask.Card = &billing.NewCard{AuthKey: p.card, CustomerKey: "key-of-" + p.id}
+		ask.Card = &billing.NewCard{AuthKey: p.card, CustomerKey: "key-of-" + p.customer}
 	} else {
-		p.plan = p.pick(dodoPlans)
 		ask.Mandate = &billing.NewMandate{
-			Payer: billing.Payer{Email: p.id + "@example.com", Name: "A Person"}, Address: billing.Address{Country: "US"},
+			Payer: billing.Payer{Email: p.customer + "@example.com", Name: "A Person"}, Address: billing.Address{Country: "US"},
 			ReturnURL: "https://app.example.com/back", Only: q.chance(30),
 		}
 	}
-	ask.Plan = p.plan
 	sub := p.sub
 	q.holders[sub] = p
 	p.tell("signs up for " + p.plan)
@@ -114,7 +145,7 @@ func (p *person) live(sub string) {
 }
 
 // hurried is something done while a charge is under way.
-func (p *person) hurried() {
+func (p *person) hurried(act func()) {
 	q := p.q
 	if q.calm || q.w.Now().After(q.end) {
 		return
@@ -122,7 +153,7 @@ func (p *person) hurried() {
 	sub := p.sub
 	q.w.After(q.within(500*time.Millisecond), func() {
 		if p.sub == sub {
-			p.act()
+			act()
 		}
 	})
 }
@@ -164,6 +195,9 @@ func (p *person) act() {
 func (p *person) cancel(atOnce bool) {
 	p.tell("cancels")
 	q, sub := p.q, p.sub
+	if atOnce {
+		q.subscription(sub).left = true
+	}
 	var s billing.Subscription
 	var open bool
 	q.d.Ask("api", func(ctx context.Context, r *deployment.Release) (err error) {
@@ -217,7 +251,7 @@ func (p *person) newMethod() {
 		card := q.newCard(p)
 		p.card = card
 		q.d.Ask("api", func(ctx context.Context, r *deployment.Release) error {
-			_, _, _, err := r.Biller.ChangeMethod(ctx, table.Default, sub, &billing.NewCard{AuthKey: card, CustomerKey: "key-of-" + p.id}, "")
+			_, _, _, err := r.Biller.ChangeMethod(ctx, table.Default, sub, &billing.NewCard{AuthKey: card, CustomerKey: "key-of-" + p.customer}, "")
 			return err
 		}, nil)
 		return
@@ -299,6 +333,7 @@ func (p *person) demand() {
 func (p *person) erase() {
 	p.tell("is forgotten")
 	q, sub := p.q, p.sub
+	q.subscription(sub).left = true
 	p.over = true
 	q.d.Ask("api", func(ctx context.Context, r *deployment.Release) error { return r.Biller.Erase(ctx, table.Default, sub) }, nil)
 }

@@ -50,7 +50,8 @@ type Quarter struct {
 	subscriptions map[string]*subscription
 	agreed        []*subscription
 	reminded      map[reminder]time.Time
-	made          int // ids given out
+	retries       map[string]*order // by customer, the one sent last
+	made          int               // ids given out
 	calm          bool
 }
 
@@ -61,6 +62,7 @@ const Plans = `[
  {"id": "fortnight", "gateway": "toss", "entitlement": "premium", "name": "Fortnight", "price": {"units": 2900, "currency": "KRW"}, "cycle": "2 weeks", "after_last_attempt": "cancelled"},
  {"id": "month", "gateway": "toss", "entitlement": "premium", "name": "Month", "price": {"units": 4900, "currency": "KRW"}, "cycle": "1 months", "grace": true, "after_last_attempt": "unpaid"},
  {"id": "month-ny", "gateway": "toss", "entitlement": "plus", "name": "Month", "price": {"units": 5900, "currency": "KRW"}, "cycle": "1 months", "zone": "America/New_York", "after_last_attempt": "unpaid"},
+ {"id": "week-ny", "gateway": "toss", "entitlement": "plus", "name": "Week", "price": {"units": 1500, "currency": "KRW"}, "cycle": "1 weeks", "zone": "America/New_York", "grace": true, "after_last_attempt": "unpaid"},
  {"id": "quarter", "gateway": "toss", "entitlement": "plus", "name": "Quarter", "price": {"units": 12900, "currency": "KRW"}, "cycle": "3 months", "zone": "America/Santiago", "grace": true, "after_last_attempt": "cancelled"},
  {"id": "patient", "gateway": "toss", "entitlement": "plus", "name": "Patient", "price": {"units": 990, "currency": "KRW"}, "cycle": "1 months", "grace": true, "repeat_insufficient_funds": true, "after_last_attempt": "unpaid"},
  {"id": "month-usd", "gateway": "dodo", "product": "prod_month", "entitlement": "premium", "name": "Month", "price": {"units": 999, "currency": "USD"}, "cycle": "1 months", "grace": true, "after_last_attempt": "unpaid"},
@@ -68,23 +70,34 @@ const Plans = `[
  {"id": "usage-usd", "gateway": "dodo", "product": "prod_usage", "on_demand": true, "name": "Usage", "after_last_attempt": "unpaid"}
 ]`
 
+// besideEach is of how many people one is the same customer as the one before.
+const besideEach = 5
+
 // New has people move into the quarter. Their gateways are toss and dodo, which the deployment
 // charges through.
 func New(d *deployment.Deployment, toss *bank.Toss, dodo *bank.Dodo, o Options) *Quarter {
 	q := &Quarter{
 		w: d.World, d: d, toss: toss, dodo: dodo, options: o, prefix: table.Default.Key("x")[:len(table.Default.Key("x"))-1],
 		end: d.World.Now().Add(o.Span), holders: map[string]*person{}, prices: map[string]int64{}, orders: map[string]*order{}, paymentOf: map[string]*payment{}, paid: map[string]*bank.Payment{},
-		subscriptions: map[string]*subscription{}, reminded: map[reminder]time.Time{},
+		subscriptions: map[string]*subscription{}, reminded: map[reminder]time.Time{}, retries: map[string]*order{},
 	}
 	for _, id := range slices.Concat(tossPlans, dodoPlans) {
 		plan, _ := d.Catalog.Plan(id)
 		q.prices[id] = plan.Price.Units
 	}
+	if !o.Calm {
+		toss.ShowsDeclines, toss.TellsCharges, toss.KeepsBroken = q.chance(50), q.chance(25), q.chance(50)
+	}
 	q.watch()
 	d.Tables.Watch(q.committed)
 	for n := range o.People {
 		p := &person{q: q, id: fmt.Sprintf("person-%d", n)}
-		q.people = append(q.people, p)
+		p.customer = p.id
+		if q.people = append(q.people, p); n%besideEach == besideEach-1 {
+			other := q.people[n-1]
+			p.customer, other.beside = other.customer, p
+			continue // signs up with the other
+		}
 		wait := q.within(30 * 24 * time.Hour)
 		if o.Burst {
 			wait = q.within(time.Minute)

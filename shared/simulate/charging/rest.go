@@ -63,6 +63,7 @@ func (q *Quarter) ordersAtRest() {
 func (q *Quarter) moneyAtRest() {
 	for _, p := range q.payments {
 		o := q.orders[p.order]
+		q.refundsAtRest(p, o)
 		if o != nil && slices.ContainsFunc(o.Refunds, func(r refund) bool { return r.State == billing.RefundRefused }) {
 			continue // its gateway will not give it back, and a person was called
 		}
@@ -82,6 +83,31 @@ func (q *Quarter) moneyAtRest() {
 		case p.returned != p.amount && o.SentAt.Before(q.w.Now().Add(-underWay)):
 			q.fail("no money without a record", "payment %s of %d for order %s, which is %s, and %d was given back", p.id, p.amount, o.ID, o.State, p.returned)
 		}
+	}
+}
+
+// elsewhere is what our books say of money that was given back without our asking.
+const elsewhere = "Given back at the gateway."
+
+// refundsAtRest: what was given back because we asked for it is what we say that we did.
+func (q *Quarter) refundsAtRest(p *payment, o *order) {
+	if o == nil || q.paid[p.id] == nil {
+		return
+	}
+	var asked, made int64
+	for _, r := range o.Refunds {
+		own := r.Stray == "" && o.Payment != nil && o.Payment.Key == p.id
+		if r.State == billing.RefundDone && r.Reason != elsewhere && (own || r.Stray == p.id) {
+			asked += r.Amount
+		}
+	}
+	for _, r := range q.paid[p.id].Refunds {
+		if r.Key != "" && r.Done() {
+			made += r.Amount
+		}
+	}
+	if asked != made {
+		q.fail("each refund is made once, and said to be", "payment %s of order %s: %d given back as we asked, and %d written", p.id, p.order, made, asked)
 	}
 }
 

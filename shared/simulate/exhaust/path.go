@@ -401,7 +401,7 @@ func (w watch) Now() time.Time {
 	if w.path.ahead > 0 {
 		if r := w.path.acting(); r != nil {
 			h := Print{r.history}
-			h.Number(uint64(w.path.ahead)) //nolint:gosec // it is some seconds
+			h.Number(uint64(w.path.ahead))
 			r.history = h.sum
 		}
 	}
