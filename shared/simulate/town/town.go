@@ -55,6 +55,7 @@ const (
 	One     Versions = ""
 	Rolling Versions = "rolling" // the older one until the release, both while it rolls out; every other town goes back once
 	Both    Versions = "both"    // both all the time, invocation by invocation
+	Alone   Versions = "alone"   // the older one all the time: what is broken here is its own
 )
 
 // Result is what became of a seed.
@@ -165,6 +166,8 @@ func releases(w *simulate.World, c Config, seed uint64) []deployment.Settings {
 		both := first
 		both.Older, both.Since, both.Rolls = false, Start, 100*365*24*time.Hour
 		return []deployment.Settings{first, both}
+	case c.Versions == Alone:
+		second.Older = true
 	case c.Versions == Rolling && seed%2 == 0:
 		back, again := second, second
 		back.Older, back.Since = true, second.Since.Add(second.Rolls+time.Duration(w.Dice.Int64N(int64(c.Span/8))))
@@ -294,11 +297,11 @@ func (c Config) Known() error {
 	switch c.Versions {
 	case One:
 		return nil
-	case Rolling, Both:
+	case Rolling, Both, Alone:
 		if c.World == "charging" || c.World == "telling" {
 			return nil
 		}
 		return fmt.Errorf("stores are of one version: no two live in %s", c.World)
 	}
-	return fmt.Errorf("versions are %s, %s, or nothing said of them", Rolling, Both)
+	return fmt.Errorf("versions are %s, %s, %s, or nothing said of them", Rolling, Both, Alone)
 }

@@ -31,7 +31,7 @@ func main() {
 	years := flag.Float64("years", 2, "of each seed")
 	without := flag.String("without", "", "layers to switch off, separated by commas: sweep, compare, review, missed, notices, lease, publish")
 	weather := flag.String("weather", "bad", "bad, or calm: nothing goes wrong")
-	versions := flag.String("versions", "", "rolling or both: code of two versions at work, see shared/simulate/upgrade; without an older one, this one is both")
+	versions := flag.String("versions", "", "rolling, both or alone: code of two versions at work, see shared/simulate/upgrade; without an older one, this one is both")
 	workers := flag.Int("workers", runtime.GOMAXPROCS(0), "seeds at a time")
 	all := flag.Bool("all", false, "go on after a broken promise, and count them")
 	flag.Parse()
