@@ -310,6 +310,8 @@ func (t *thing) changed() {
 		q.shops.Play.Cancel(t.token())
 	case n < 6:
 		q.shops.Play.Resume(t.token())
+	case n < 7:
+		q.shops.Play.Pause(t.token(), 24*time.Hour+q.within(40*24*time.Hour))
 	default:
 		sku := yearly["play"]
 		if t.token().SKU == sku {

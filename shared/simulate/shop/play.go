@@ -67,6 +67,8 @@ type bought struct {
 	replaced     bool
 	byCustomer   bool
 	hasOutside   bool // outOfAppPurchaseContext
+	pause        time.Duration
+	resumes      time.Time // autoResumeTime
 }
 
 type playState uint8
@@ -79,6 +81,7 @@ const (
 	playCanceled // of a subscription: it ends
 	playExpired
 	playVoid // of a product: CANCELLED; of a subscription: PENDING_PURCHASE_CANCELED
+	playPaused
 )
 
 // How long Google waits for an acknowledgement, and how often it is asked again (play.again).

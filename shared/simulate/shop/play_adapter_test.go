@@ -123,8 +123,11 @@ func subscription(t *Token, b bought) object {
 	}
 	is["subscriptionState"] = "SUBSCRIPTION_STATE_" + map[playState]string{
 		playPending: "PENDING", playPaid: "ACTIVE", playGrace: "IN_GRACE_PERIOD", playHold: "ON_HOLD", playCanceled: "CANCELED", playExpired: "EXPIRED",
-		playVoid: "PENDING_PURCHASE_CANCELED",
+		playVoid: "PENDING_PURCHASE_CANCELED", playPaused: "PAUSED",
 	}[b.state]
+	if b.state == playPaused {
+		is["pausedStateContext"] = object{"autoResumeTime": instant(b.resumes)}
+	}
 	if t.Account != "" {
 		is["externalAccountIdentifiers"] = object{"obfuscatedExternalAccountId": t.Account}
 	}
@@ -289,7 +292,7 @@ func (p *Play) happens(all []*Token) (more []*Token) {
 	}
 	t := all[dice.IntN(len(all))]
 	delivery := purchase.Delivery{Token: purchase.Token{Secret: t.Secret}, Part: t.product, Consume: dice.IntN(2) == 0}
-	switch dice.IntN(9) {
+	switch dice.IntN(10) {
 	case 0, 1, 2:
 		_ = p.acknowledge(delivery)
 	case 3:
@@ -307,6 +310,8 @@ func (p *Play) happens(all []*Token) (more []*Token) {
 			p.RefundSome(t.orders[0], 1)
 		}
 	case 8:
+		p.Pause(t, time.Duration(1+dice.IntN(60))*24*time.Hour)
+	case 9:
 		if t.renews && t.stands.is.acknowledged {
 			return []*Token{p.Subscribe("premium:yearly", "account", 0, t, !t.Running(), dice.IntN(3) == 0)}
 		}

@@ -164,7 +164,7 @@ func (p *Play) expect(t *Token) {
 // Running says whether a subscription goes on, or would if the money could be taken.
 func (t *Token) Running() bool {
 	s := t.stands.is.state
-	return t.renews && (s == playPaid || s == playGrace || s == playHold || s == playCanceled)
+	return t.renews && (s == playPaid || s == playGrace || s == playHold || s == playCanceled || s == playPaused)
 }
 
 // WillRenew says whether its money is to be taken again.
@@ -200,7 +200,7 @@ func (t *Token) Access(now time.Time) (until time.Time, ok bool) {
 	if !t.renews {
 		return time.Time{}, b.state == playPaid && len(t.orders) > 0 && t.orders[0].Paid()
 	}
-	if len(t.orders) == 0 || b.state == playPending || b.state == playHold || b.state == playExpired || b.state == playVoid {
+	if len(t.orders) == 0 || b.state == playPending || b.state == playHold || b.state == playPaused || b.state == playExpired || b.state == playVoid {
 		return b.expiry, false
 	}
 	if !t.orders[len(t.orders)-1].Paid() {
@@ -215,6 +215,11 @@ func (p *Play) due(t *Token) {
 	switch {
 	case !b.on:
 		p.end(t, play.SubscriptionExpired)
+	case b.pause > 0:
+		b.state, b.resumes, b.pause = playPaused, p.now().Add(b.pause), 0
+		t.stands.set(p.now(), b)
+		p.tell(t, play.SubscriptionPaused)
+		p.plan(t, b.resumes, func(t *Token) { p.renew(t, p.now(), play.SubscriptionRenewed) })
 	case t.poor || p.dice(p.habits.Poor):
 		t.poor = true
 		b.state, b.expiry = playGrace, b.expiry.Add(playGraceFor)
@@ -236,7 +241,7 @@ func (p *Play) renew(t *Token, from time.Time, kind int) {
 		turn = number(n) + 1
 	}
 	b.order = base + ".." + strconv.Itoa(turn)
-	b.expiry = from.AddDate(0, months(goods), 0)
+	b.expiry, b.resumes = from.AddDate(0, months(goods), 0), time.Time{}
 	p.period(t, b)
 	p.tell(t, kind)
 }
@@ -276,6 +281,7 @@ func (p *Play) holdTurn(t *Token) {
 func (p *Play) end(t *Token, kind int) {
 	b := t.stands.is
 	b.state, b.on, b.expiry = playExpired, false, earlier(b.expiry, p.now())
+	b.pause, b.resumes = 0, time.Time{}
 	t.turn++
 	t.stands.set(p.now(), b)
 	p.world.Tell(p.name, "ends a subscription", b.order)
@@ -285,14 +291,14 @@ func (p *Play) end(t *Token, kind int) {
 // Cancel has the customer turn renewal off, and Resume on again before its end.
 func (p *Play) Cancel(t *Token) {
 	b := t.stands.is
-	if !t.renews || !b.on || b.state != playPaid && b.state != playGrace && b.state != playHold {
+	if !t.renews || !b.on || b.state != playPaid && b.state != playGrace && b.state != playHold && b.state != playPaused {
 		return
 	}
-	b.on, b.byCustomer = false, true
+	b.on, b.byCustomer, b.pause = false, true, 0
 	if b.state == playPaid {
 		b.state = playCanceled
 	}
-	hold := b.state == playHold
+	hold := b.state == playHold || b.state == playPaused
 	t.stands.set(p.now(), b)
 	p.tell(t, play.SubscriptionCanceled)
 	if hold {
@@ -300,8 +306,23 @@ func (p *Play) Cancel(t *Token) {
 	}
 }
 
-// Resume has the customer take a cancellation back before its end.
+// Pause has the customer leave out some time after the period that is paid.
+func (p *Play) Pause(t *Token, d time.Duration) {
+	b := t.stands.is
+	if !t.renews || !b.on || b.state != playPaid {
+		return
+	}
+	b.pause = d
+	t.stands.set(p.now(), b)
+	p.tell(t, play.SubscriptionPauseScheduleChanged)
+}
+
+// Resume has the customer take a cancellation back before its end, or a pause.
 func (p *Play) Resume(t *Token) {
+	if t.stands.is.state == playPaused {
+		p.renew(t, p.now(), play.SubscriptionRecovered)
+		return
+	}
 	if b := t.stands.is; b.state == playCanceled && b.expiry.After(p.now()) {
 		b.state, b.on, b.byCustomer = playPaid, true, false
 		t.stands.set(p.now(), b)

@@ -70,7 +70,7 @@ func subscribed(t *Token, b bought, asOf time.Time) purchase.News {
 		}
 		news.Sales = []purchase.Sale{sale}
 		return news
-	case playHold, playExpired:
+	case playHold, playPaused, playExpired:
 		sale.Ended = true
 	case playPaid, playGrace, playCanceled:
 	}
@@ -84,6 +84,8 @@ func subscribed(t *Token, b bought, asOf time.Time) purchase.News {
 		s.Retrying, s.GraceUntil = true, b.expiry
 	case playHold:
 		s.Retrying = true
+	case playPaused:
+		s.WillRenew, s.ResumesAt = true, b.resumes
 	case playPaid:
 		if late := asOf.Sub(b.expiry); s.WillRenew && late >= 0 && late < silentGrace {
 			s.Retrying, s.GraceUntil = true, b.expiry.Add(silentGrace)
