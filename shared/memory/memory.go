@@ -35,10 +35,13 @@ type Tables struct {
 	// Trust leaves out the check of what items contain, which costs more than all the rest:
 	// for runs of millions of writes by what is tested without it.
 	Trust bool
+	// Changed, if set, is told what stood under a key before a write of it was made, nil if
+	// nothing did. What it is told is what was stored: it may keep it, and must not change it.
+	// It runs inside the Commit and must not use the tables.
+	Changed func(key table.Key, was *table.Item)
 
 	mu      sync.RWMutex
-	items   map[table.Key]table.Item
-	entries map[table.Key]table.Index // in the indexes, as a query of them sees them
+	records map[table.Key]*record
 	shelves map[shelf][]place
 }
 
@@ -57,6 +60,12 @@ func (o Op) Touches(t table.Table) bool {
 	return o.Query.Table == t || slices.ContainsFunc(o.Keys, func(k table.Key) bool { return k.Table == t })
 }
 
+// record is what there is of a key. What it points to is never changed, only replaced.
+type record struct {
+	item  *table.Item  // nil: removed, and the index does not know it yet
+	entry *table.Index // in the index, as a query of it sees it; nil: none
+}
+
 // shelf is one sorted partition: of a table with a sort key, or of a table's index.
 type shelf struct {
 	table     table.Table
@@ -69,6 +78,7 @@ type shelf struct {
 type place struct {
 	sort string
 	key  table.Key
+	of   *record
 }
 
 func (p place) compare(q place) int {
@@ -87,7 +97,7 @@ func compareKeys(a, b table.Key) int {
 
 // New makes empty tables.
 func New() *Tables {
-	return &Tables{items: map[table.Key]table.Item{}, entries: map[table.Key]table.Index{}, shelves: map[shelf][]place{}}
+	return &Tables{records: map[table.Key]*record{}, shelves: map[shelf][]place{}}
 }
 
 // Items returns everything that is in a table, ordered by key, for tests that count.
@@ -95,9 +105,9 @@ func (t *Tables) Items(name table.Table) []table.Item {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	var all []table.Item
-	for k, i := range t.items {
-		if k.Table == name {
-			all = append(all, cloned(i))
+	for k, r := range t.records {
+		if k.Table == name && r.item != nil {
+			all = append(all, Copy(*r.item))
 		}
 	}
 	slices.SortFunc(all, func(a, b table.Item) int { return compareKeys(a.Key, b.Key) })
@@ -116,21 +126,16 @@ func (t *Tables) Glance(ctx context.Context, k table.Key) (table.Item, error) {
 
 func (t *Tables) one(ctx context.Context, method string, k table.Key) (table.Item, error) {
 	objectToKey(k)
-	var found table.Item
-	err := t.do(ctx, Op{Method: method, Keys: []table.Key{k}}, func() error {
-		t.mu.RLock()
-		defer t.mu.RUnlock()
-		i, ok := t.items[k]
-		if !ok {
-			return fault.New(fault.NotFound, "item_not_found", "There is no such item in %s.", k.Table)
-		}
-		found = cloned(i)
-		return nil
-	})
-	if err != nil {
+	if _, err := t.ask(ctx, func() Op { return Op{Method: method, Keys: []table.Key{k}} }); err != nil {
 		return table.Item{}, err
 	}
-	return found, nil
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	r := t.records[k]
+	if r == nil || r.item == nil {
+		return table.Item{}, fault.New(fault.NotFound, "item_not_found", "There is no such item in %s.", k.Table)
+	}
+	return Copy(*r.item), nil
 }
 
 // GetAll reads up to 1,000 items; a key that is given twice is answered twice.
@@ -141,19 +146,19 @@ func (t *Tables) GetAll(ctx context.Context, keys []table.Key) ([]table.Item, er
 	for _, k := range keys {
 		objectToKey(k)
 	}
-	var found []table.Item
-	err := t.do(ctx, Op{Method: "GetAll", Keys: slices.Clone(keys)}, func() error {
-		t.mu.RLock()
-		defer t.mu.RUnlock()
-		for _, k := range keys {
-			if i, ok := t.items[k]; ok {
-				found = append(found, cloned(i))
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	if _, err := t.ask(ctx, func() Op { return Op{Method: "GetAll", Keys: slices.Clone(keys)} }); err != nil {
 		return nil, err
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	var found []table.Item
+	for n, k := range keys {
+		if r := t.records[k]; r != nil && r.item != nil {
+			if found == nil {
+				found = make([]table.Item, 0, len(keys)-n)
+			}
+			found = append(found, Copy(*r.item))
+		}
 	}
 	return found, nil
 }
@@ -161,57 +166,66 @@ func (t *Tables) GetAll(ctx context.Context, keys []table.Key) ([]table.Item, er
 // Commit makes the writes happen together or not at all.
 func (t *Tables) Commit(ctx context.Context, writes ...table.Write) error {
 	objectToWrites(writes, t.Trust)
-	op := Op{Method: "Commit", Writes: writes}
-	for _, w := range writes {
-		op.Keys = append(op.Keys, w.Item.Key)
-	}
-	return t.do(ctx, op, func() error {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if c := t.conflict(writes); c != nil {
-			return c
-		}
+	apply, err := t.ask(ctx, func() Op {
+		op := Op{Method: "Commit", Writes: writes}
 		for _, w := range writes {
-			t.apply(w)
+			op.Keys = append(op.Keys, w.Item.Key)
 		}
-		return nil
+		return op
 	})
-}
-
-// do runs act, unless ctx has ended or Fail has other plans.
-func (t *Tables) do(ctx context.Context, op Op, act func() error) error {
-	if err := ctx.Err(); err != nil {
-		return fault.New(fault.Unavailable, "tables_unavailable", "The tables did not answer.").Because(err)
-	}
-	if t.Fail == nil {
-		return act()
-	}
-	apply, err := t.Fail(op)
 	if err == nil {
-		return act()
+		return t.commit(writes)
 	}
 	if apply {
-		_ = act() // the caller never hears how it went
+		_ = t.commit(writes) // the caller never hears how it went
 	}
 	return err
 }
 
+// ask is whether an operation is carried out, and what its caller hears instead of an answer,
+// if that is not nil: ctx has ended, or Fail has other plans.
+func (t *Tables) ask(ctx context.Context, op func() Op) (apply bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return false, fault.New(fault.Unavailable, "tables_unavailable", "The tables did not answer.").Because(err)
+	}
+	if t.Fail == nil {
+		return true, nil
+	}
+	return t.Fail(op())
+}
+
+func (t *Tables) commit(writes []table.Write) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c := t.conflict(writes); c != nil {
+		return c
+	}
+	for _, w := range writes {
+		t.apply(w)
+	}
+	return nil
+}
+
 func (t *Tables) conflict(writes []table.Write) error {
-	held := true
-	found := make([]*table.Item, len(writes))
+	var found []*table.Item
 	for n, w := range writes {
 		// An absent item has revision 0, which is what an Insert expects.
-		is := t.items[w.Item.Key]
+		var is table.Item
+		if r := t.records[w.Item.Key]; r != nil && r.item != nil {
+			is = *r.item
+		}
 		if is.Revision == w.Item.Revision {
 			continue
 		}
-		held = false
+		if found == nil {
+			found = make([]*table.Item, len(writes))
+		}
 		if is.Revision != 0 {
-			in := cloned(is)
+			in := Copy(is)
 			found[n] = &in
 		}
 	}
-	if held {
+	if found == nil {
 		return nil
 	}
 	return &table.Conflict{Found: found}
@@ -222,21 +236,30 @@ func (t *Tables) apply(w table.Write) {
 		return
 	}
 	k := w.Item.Key
-	_, was := t.items[k]
+	r := t.records[k]
+	if r == nil {
+		r = &record{}
+		t.records[k] = r
+	}
+	was := r.item
 	if w.Change == table.Remove {
-		delete(t.items, k)
+		r.item = nil
 	} else {
-		i := cloned(w.Item)
+		i := Copy(w.Item)
 		i.Revision++
 		if !i.Expires.IsZero() {
 			i.Expires = time.Unix(i.Expires.Unix(), 0).UTC()
 		}
-		t.items[k] = i
+		r.item = &i
 	}
-	if _, is := t.items[k]; k.Table.Sorted() && is != was {
-		t.place(shelf{k.Table, false, k.Partition}, place{k.Sort, k}, is)
+	if t.Changed != nil {
+		t.Changed(k, was)
 	}
-	if t.shown(k) {
+	if k.Table.Sorted() && (r.item == nil) != (was == nil) {
+		t.place(shelf{k.Table, false, k.Partition}, place{k.Sort, k, r}, r.item != nil)
+	}
+	if r.shown() {
+		t.tidy(k, r)
 		return
 	}
 	if t.Lag == nil {
@@ -251,21 +274,34 @@ func (t *Tables) apply(w table.Write) {
 }
 
 // shown says whether the index has an item's entry as the item has it.
-func (t *Tables) shown(k table.Key) bool {
-	entry, in := t.entries[k]
-	is := t.items[k].Index
-	return in == (is != nil) && (!in || entry == *is)
+func (r *record) shown() bool {
+	if r.item == nil || r.item.Index == nil {
+		return r.entry == nil
+	}
+	return r.entry != nil && *r.entry == *r.item.Index
 }
 
 // show brings an item's entry in the index up to date with the item.
 func (t *Tables) show(k table.Key) {
-	if entry, in := t.entries[k]; in {
-		t.place(shelf{k.Table, true, entry.Partition}, place{entry.Sort, k}, false)
-		delete(t.entries, k)
+	r := t.records[k]
+	if r == nil {
+		return
 	}
-	if is := t.items[k].Index; is != nil {
-		t.place(shelf{k.Table, true, is.Partition}, place{is.Sort, k}, true)
-		t.entries[k] = *is
+	if r.entry != nil {
+		t.place(shelf{k.Table, true, r.entry.Partition}, place{r.entry.Sort, k, r}, false)
+		r.entry = nil
+	}
+	if r.item != nil && r.item.Index != nil {
+		r.entry = r.item.Index
+		t.place(shelf{k.Table, true, r.entry.Partition}, place{r.entry.Sort, k, r}, true)
+	}
+	t.tidy(k, r)
+}
+
+// tidy forgets a key of which there is nothing.
+func (t *Tables) tidy(k table.Key, r *record) {
+	if r.item == nil && r.entry == nil {
+		delete(t.records, k)
 	}
 }
 
@@ -293,8 +329,14 @@ func without(on []place, p place) []place {
 	return slices.Delete(on, at, at+1)
 }
 
-func cloned(i table.Item) table.Item {
-	i.Data, i.Sealed = slices.Clone(i.Data), slices.Clone(i.Sealed)
+// Copy is an item that shares nothing with the one given which either holder might change.
+func Copy(i table.Item) table.Item {
+	if n := len(i.Data); n > 0 && len(i.Sealed) > 0 { // both in one piece of memory
+		both := append(append(make([]byte, 0, n+len(i.Sealed)), i.Data...), i.Sealed...)
+		i.Data, i.Sealed = both[:n:n], both[n:]
+	} else {
+		i.Data, i.Sealed = slices.Clone(i.Data), slices.Clone(i.Sealed)
+	}
 	if i.Index != nil {
 		entry := *i.Index
 		i.Index = &entry

@@ -3,7 +3,7 @@ package memory
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
+	"encoding/binary"
 	"slices"
 	"sort"
 
@@ -17,17 +17,12 @@ const pageBytes = 1 << 20
 // Query reads one page of a partition or of the index.
 func (t *Tables) Query(ctx context.Context, q table.Query) (table.Page, error) {
 	objectToQuery(q)
-	var page table.Page
-	err := t.do(ctx, Op{Method: "Query", Query: q}, func() (err error) {
-		t.mu.RLock()
-		defer t.mu.RUnlock()
-		page, err = t.page(q)
-		return err
-	})
-	if err != nil {
+	if _, err := t.ask(ctx, func() Op { return Op{Method: "Query", Query: q} }); err != nil {
 		return table.Page{}, err
 	}
-	return page, nil
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.page(q)
 }
 
 func (t *Tables) page(q table.Query) (table.Page, error) {
@@ -53,7 +48,15 @@ func (t *Tables) page(q table.Query) (table.Page, error) {
 			on = on[at:]
 		}
 	}
-	var page table.Page
+	if len(on) == 0 {
+		return table.Page{}, nil
+	}
+	most := min(q.Limit, len(on))
+	page := table.Page{Items: make([]table.Item, 0, most)}
+	var entries []table.Index // for the items to point into
+	if q.Indexed {
+		entries = make([]table.Index, most)
+	}
 	size := 0
 	for n := range on {
 		p := on[n]
@@ -62,10 +65,10 @@ func (t *Tables) page(q table.Query) (table.Page, error) {
 		}
 		var i table.Item
 		if q.Indexed {
-			entry := t.entries[p.key]
-			i = table.Item{Key: p.key, Index: &entry}
+			entries[n] = *p.of.entry
+			i = table.Item{Key: p.key, Index: &entries[n]}
 		} else {
-			i = cloned(t.items[p.key])
+			i = Copy(*p.of.item)
 		}
 		page.Items = append(page.Items, i)
 		size += sizeOf(i)
@@ -77,40 +80,48 @@ func (t *Tables) page(q table.Query) (table.Page, error) {
 	return page, nil
 }
 
-// cursor is what is in a Next: where the page ended, without the partition, which is
-// the query's. So one that was tampered with leads nowhere else.
-type cursor struct {
-	Sort      string `json:"s"`
-	Partition string `json:"k,omitempty"` // the item's own partition key, in an index
-	Own       string `json:"o,omitempty"` // and its own sort key, if its table has them
+// A cursor is where the page ended, without the partition, which is the query's. So one that
+// was tampered with leads nowhere else. It is three texts, each after its length: the sort key,
+// and in an index the item's own partition key and its own sort key, if its table has them.
+func cursorAt(q table.Query, p place) string {
+	var room, encoded [512]byte // most are shorter
+	text := appendText(room[:0], p.sort)
+	if q.Indexed {
+		text = appendText(appendText(text, p.key.Partition), p.key.Sort)
+	}
+	return string(base64.RawURLEncoding.AppendEncode(encoded[:0], text))
 }
 
-func cursorAt(q table.Query, p place) string {
-	c := cursor{Sort: p.sort}
-	if q.Indexed {
-		c.Partition, c.Own = p.key.Partition, p.key.Sort
+func appendText(to []byte, text string) []byte {
+	return append(binary.AppendUvarint(to, uint64(len(text))), text...)
+}
+
+// cutText takes a text off the front of what appendText wrote; one that is cut short is empty
+// and has nothing behind it.
+func cutText(from []byte) (text string, rest []byte) {
+	n, width := binary.Uvarint(from)
+	if width <= 0 || n > uint64(len(from)-width) { //nolint:gosec // width is what was read of it
+		return "", nil
 	}
-	text, err := json.Marshal(c)
-	if err != nil {
-		panic(err) // two strings can always be written
-	}
-	return base64.RawURLEncoding.EncodeToString(text)
+	return string(from[width:][:n]), from[width:][n:]
 }
 
 // parseCursor reads q.After. It may have come from a caller's request, so one that
 // cannot be read is the caller's mistake and not a bug.
 func parseCursor(q table.Query) (place, error) {
-	var c cursor
 	text, err := base64.RawURLEncoding.DecodeString(q.After)
-	if err == nil {
-		err = json.Unmarshal(text, &c)
+	at, text := cutText(text)
+	var partition, own string
+	if q.Indexed {
+		partition, text = cutText(text)
+		own, text = cutText(text)
 	}
-	outside := c.Sort == "" || c.Sort < q.From || q.To != "" && c.Sort > q.To
-	if err != nil || outside || q.Indexed != (c.Partition != "") || (q.Indexed && q.Table.Sorted()) != (c.Own != "") {
+	outside := at == "" || at < q.From || q.To != "" && at > q.To
+	if err != nil || len(text) > 0 || outside || q.Indexed != (partition != "") || (q.Indexed && q.Table.Sorted()) != (own != "") {
 		return place{}, fault.New(fault.Malformed, "cursor_malformed", "The cursor is not one that this list gave out.")
 	}
 	if q.Indexed {
-		return place{c.Sort, table.Key{Table: q.Table, Partition: c.Partition, Sort: c.Own}}, nil
+		return place{sort: at, key: table.Key{Table: q.Table, Partition: partition, Sort: own}}, nil
 	}
-	return place{c.Sort, table.Key{Table: q.Table, Partition: q.Partition, Sort: c.Sort}}, nil
+	return place{sort: at, key: table.Key{Table: q.Table, Partition: q.Partition, Sort: at}}, nil
 }

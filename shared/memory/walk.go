@@ -26,33 +26,34 @@ func (t *Tables) Walk(ctx context.Context, in table.Table, segment, segments, li
 			return nil, "", fault.New(fault.Malformed, "cursor_malformed", "The cursor is not one that this walk gave out.")
 		}
 	}
-	err = t.do(ctx, Op{Method: "Walk", Query: table.Query{Table: in, Limit: limit, After: after}}, func() error {
-		t.mu.RLock()
-		defer t.mu.RUnlock()
-		var keys []table.Key
-		for k := range t.items {
-			if k.Table == in && segmentOf(k.Partition, segments) == segment && (after == "" || compareKeys(k, last) > 0) {
-				keys = append(keys, k)
-			}
-		}
-		slices.SortFunc(keys, compareKeys)
-		for n, k := range keys {
-			if k.Partition != last.Partition || n == 0 && after == "" {
-				partitions = append(partitions, k.Partition)
-			}
-			last = k
-			if n+1 == limit && n+1 < len(keys) {
-				text, err := json.Marshal(k)
-				next = base64.RawURLEncoding.EncodeToString(text)
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	if _, err := t.ask(ctx, func() Op {
+		return Op{Method: "Walk", Query: table.Query{Table: in, Limit: limit, After: after}}
+	}); err != nil {
 		return nil, "", err
 	}
-	return partitions, next, nil
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	var keys []table.Key
+	for k, r := range t.records {
+		if r.item != nil && k.Table == in && segmentOf(k.Partition, segments) == segment && (after == "" || compareKeys(k, last) > 0) {
+			keys = append(keys, k)
+		}
+	}
+	slices.SortFunc(keys, compareKeys)
+	for n, k := range keys {
+		if k.Partition != last.Partition || n == 0 && after == "" {
+			partitions = append(partitions, k.Partition)
+		}
+		last = k
+		if n+1 == limit && n+1 < len(keys) {
+			text, err := json.Marshal(k)
+			if err != nil {
+				return nil, "", err
+			}
+			return partitions, base64.RawURLEncoding.EncodeToString(text), nil
+		}
+	}
+	return partitions, "", nil
 }
 
 func segmentOf(partition string, segments int) int {

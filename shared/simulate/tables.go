@@ -19,11 +19,14 @@ type Tables struct {
 	watched []func(writes []table.Write)
 	commits int
 	shown   []func(key table.Key)
+	// crossing says that what is being committed crossed the port, and that nobody prepares
+	// the tables.
+	crossing bool
 }
 
 type past struct {
-	item table.Item // the zero one: there was none
-	till int64      // when it was changed
+	item *table.Item // nil: there was none; not to be changed
+	till int64       // when it was changed
 }
 
 // checkedEach is of how many commits one is checked for what DynamoDB would not take.
@@ -37,6 +40,11 @@ var _ table.Tables = (*Tables)(nil)
 // NewTables makes empty tables.
 func NewTables(w *World) *Tables {
 	t := &Tables{world: w, kept: memory.New(), before: map[table.Key]past{}}
+	t.kept.Changed = func(key table.Key, was *table.Item) {
+		if t.crossing {
+			t.before[key] = past{was, w.now}
+		}
+	}
 	t.kept.Lag = func(key table.Key, show func()) {
 		d := w.chance.Lag()
 		if d <= 0 {
@@ -98,10 +106,10 @@ func (t *Tables) Glance(ctx context.Context, k table.Key) (table.Item, error) {
 	}
 	defer t.world.Crossed()
 	if was, ok := t.before[k]; ok && fate == Stale && t.world.now-was.till < int64(staleFor) {
-		if was.item.Revision == 0 {
+		if was.item == nil {
 			return table.Item{}, fault.New(fault.NotFound, "item_not_found", "There is no such item in %s.", k.Table)
 		}
-		return was.item, nil
+		return memory.Copy(*was.item), nil
 	}
 	return t.kept.Get(ctx, k)
 }
@@ -139,23 +147,12 @@ func (t *Tables) Commit(ctx context.Context, writes ...table.Write) error {
 		t.world.Crossed()
 		return &table.Conflict{Found: make([]*table.Item, len(writes))}
 	}
-	var was []past
-	for _, w := range writes {
-		item, err := t.kept.Get(ctx, w.Item.Key)
-		if err != nil {
-			item = table.Item{}
-		}
-		was = append(was, past{item, t.world.now})
-	}
 	t.commits++
 	t.kept.Trust = t.commits%checkedEach != 0
+	t.crossing = true
 	err := t.kept.Commit(ctx, writes...)
+	t.crossing = false
 	if err == nil {
-		for n, w := range writes {
-			if w.Change != table.Check {
-				t.before[w.Item.Key] = was[n]
-			}
-		}
 		for _, f := range t.watched {
 			f(writes)
 		}
