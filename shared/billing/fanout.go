@@ -183,19 +183,15 @@ func (f *Fanout) full(name GatewayName) int {
 // that a backlog without end starves none; and each minute another line begins.
 func (f *Fanout) turns(now time.Time) []Line {
 	minute := int(now.Unix() / 60)
-	var own, others []Line
-	for i := range f.Lines {
-		line := f.Lines[(i+minute)%len(f.Lines)]
-		if line.own() {
-			own = append(own, line)
-		} else {
-			others = append(others, line)
+	turns := make([]Line, 0, len(f.Lines))
+	for _, own := range [...]bool{minute%10 != 9, minute%10 == 9} {
+		for i := range f.Lines {
+			if line := &f.Lines[(i+minute)%len(f.Lines)]; line.own() == own {
+				turns = append(turns, *line)
+			}
 		}
 	}
-	if minute%10 == 9 {
-		return append(others, own...)
-	}
-	return append(own, others...)
+	return turns
 }
 
 // first is the earliest wake-up in a shard, zero if there is none.

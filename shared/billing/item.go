@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strconv"
+	"strings"
 	"time"
 
 	"grantline/shared/table"
@@ -78,18 +79,24 @@ func (s Subscription) hint() string {
 }
 
 // String is what UnmarshalText reads: "<period>.<attempt>@<seconds since 1970>".
-func (p LastPaid) String() string { return fmt.Sprintf("%d.%d@%d", p.Period, p.Attempt, p.At.Unix()) }
+func (p LastPaid) String() string {
+	return strconv.Itoa(p.Period) + "." + strconv.Itoa(p.Attempt) + "@" + strconv.FormatInt(p.At.Unix(), 10)
+}
 
 // MarshalText writes what String says.
 func (p LastPaid) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
 // UnmarshalText reads what String says.
 func (p *LastPaid) UnmarshalText(text []byte) error {
-	var unix int64
-	if _, err := fmt.Sscanf(string(text), "%d.%d@%d", &p.Period, &p.Attempt, &unix); err != nil {
+	attempted, at, _ := strings.Cut(string(text), "@")
+	before, after, _ := strings.Cut(attempted, ".")
+	period, bad := strconv.Atoi(before)
+	attempt, worse := strconv.Atoi(after)
+	unix, worst := strconv.ParseInt(at, 10, 64)
+	if err := errors.Join(bad, worse, worst); err != nil {
 		return fmt.Errorf("billing: %q is no paid attempt: %w", text, err)
 	}
-	p.At = time.Unix(unix, 0).UTC()
+	*p = LastPaid{period, attempt, time.Unix(unix, 0).UTC()}
 	return nil
 }
 

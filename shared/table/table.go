@@ -50,12 +50,31 @@ func (s Scope) String() string { return s.Project + "/" + s.Environment }
 // Key makes the partition key of parts within the scope, joined by '#'. Only the last
 // part may contain a '#'; another that does is a caller's bug.
 func (s Scope) Key(parts ...string) string {
-	for _, p := range append([]string{s.Project, s.Environment}, parts[:len(parts)-1]...) {
-		if p == "" || strings.Contains(p, "#") {
-			panic(fmt.Sprintf("table: bug in the caller: %q cannot be part of a key", p))
-		}
+	keyPart(s.Project)
+	keyPart(s.Environment)
+	for _, p := range parts[:len(parts)-1] {
+		keyPart(p)
 	}
-	return s.Project + "#" + s.Environment + "#" + strings.Join(parts, "#")
+	size := len(s.Project) + 1 + len(s.Environment)
+	for _, p := range parts {
+		size += 1 + len(p)
+	}
+	var key strings.Builder
+	key.Grow(size)
+	key.WriteString(s.Project)
+	key.WriteByte('#')
+	key.WriteString(s.Environment)
+	for _, p := range parts {
+		key.WriteByte('#')
+		key.WriteString(p)
+	}
+	return key.String()
+}
+
+func keyPart(p string) {
+	if p == "" || strings.IndexByte(p, '#') >= 0 {
+		panic(fmt.Sprintf("table: bug in the caller: %q cannot be part of a key", p))
+	}
 }
 
 // Key names one item.
