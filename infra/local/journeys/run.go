@@ -26,8 +26,11 @@ type Teller struct {
 }
 
 const (
-	// longestAnswer bounds one request; a clock that moves by years takes its time.
-	longestAnswer = 10 * time.Minute
+	// longestAnswer bounds one request; a clock that moves by years takes its time. It is longer
+	// than the runner waits for its queues, so that where one stands still the runner says why.
+	longestAnswer = 15 * time.Minute
+	// explainedWithin bounds asking what there is, once a request was not answered.
+	explainedWithin = 30 * time.Second
 	// eventuallyWithin bounds how long an "eventually" is asked again, in real time.
 	eventuallyWithin = 3 * time.Minute
 	// doneWithin bounds how long what is under way may take to its end, in real time. It is less
@@ -249,13 +252,24 @@ func (t *Teller) moveClock(ctx context.Context, words []string) error {
 		body, _ := json.Marshal(map[string]string{"advance": step.String()})
 		got, err := t.ask(ctx, request{method: http.MethodPost, path: "/_local/clock", body: string(body)})
 		if err != nil {
-			return err
+			return fmt.Errorf("%w; by then there was %s", err, t.underWay(ctx))
 		}
 		if got.status != http.StatusOK {
 			return fmt.Errorf("status %d: %s", got.status, got.text)
 		}
 	}
 	return nil
+}
+
+// underWay is what the runner says that it is at, to whoever may have run out of time.
+func (t *Teller) underWay(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), explainedWithin)
+	defer cancel()
+	got, err := t.ask(ctx, request{method: http.MethodGet, path: "/_local/queues"})
+	if err != nil {
+		return err.Error()
+	}
+	return got.text
 }
 
 // effects counts the entries of a kind in a simulator's log, or looks whether any two are

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -103,7 +104,7 @@ func Start(functions []Function, starter *process.Starter, output func(function 
 		starter: starter, pools: map[string]*pool{}, served: make(chan struct{}),
 	}
 	for _, f := range functions {
-		s.pools[f.Name] = &pool{service: s, function: f, workers: map[string]*worker{}}
+		s.pools[f.Name] = &pool{service: s, function: f, workers: map[string]*worker{}, events: map[*event]struct{}{}}
 	}
 	s.server = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
 	go func() {
@@ -149,6 +150,33 @@ func (s *Service) Processes(function string) []int {
 	}
 	slices.Sort(ids)
 	return ids
+}
+
+// Work is the events of a function that have no outcome yet.
+type Work struct {
+	Function string    `json:"function"`
+	Events   int       `json:"events"` // those that wait for their turn included
+	Since    time.Time `json:"since"`  // the oldest came in, in real time
+}
+
+// AtWork lists the functions that are at work, by their names.
+func (s *Service) AtWork() []Work {
+	all := []Work{}
+	for name, p := range s.pools {
+		p.mu.Lock()
+		w := Work{Function: name, Events: len(p.events)}
+		for e := range p.events {
+			if w.Since.IsZero() || e.began.Before(w.Since) {
+				w.Since = e.began
+			}
+		}
+		p.mu.Unlock()
+		if w.Events > 0 {
+			all = append(all, w)
+		}
+	}
+	slices.SortFunc(all, func(a, b Work) int { return strings.Compare(a.Function, b.Function) })
+	return all
 }
 
 // Close kills every process and waits until all are gone. Events in flight end with ErrClosed.

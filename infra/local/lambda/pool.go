@@ -17,12 +17,13 @@ type pool struct {
 	function Function
 
 	mu       sync.Mutex
-	workers  map[string]*worker // all, by id
-	idle     []*worker          // asking for an event; the last was used last, and is used first
-	queued   []*event           // beyond the concurrency; see Function.Queue
-	waiting  []*event           // for an environment that has answered and not yet asked again
-	coming   int                // how many such environments there are
-	inFlight int                // events, which is what concurrency counts; not environments
+	workers  map[string]*worker  // all, by id
+	idle     []*worker           // asking for an event; the last was used last, and is used first
+	queued   []*event            // beyond the concurrency; see Function.Queue
+	waiting  []*event            // for an environment that has answered and not yet asked again
+	coming   int                 // how many such environments there are
+	inFlight int                 // events, which is what concurrency counts; not environments
+	events   map[*event]struct{} // that came in and have no outcome yet, queued ones too
 	closed   bool
 }
 
@@ -45,6 +46,7 @@ type worker struct {
 type event struct {
 	id       string
 	payload  []byte
+	began    time.Time // it came in
 	deadline time.Time
 	timer    *time.Timer
 	done     chan outcome // holds one
@@ -68,7 +70,8 @@ func (p *pool) take(payload []byte) (*event, error) {
 	case p.full() && (!p.function.Queue || len(p.queued) >= MaxQueued):
 		return nil, ErrThrottled
 	}
-	e := &event{id: newID(), payload: payload, done: make(chan outcome, 1)}
+	e := &event{id: newID(), payload: payload, began: time.Now(), done: make(chan outcome, 1)}
+	p.events[e] = struct{}{}
 	if p.full() {
 		p.queued = append(p.queued, e)
 	} else {
@@ -122,6 +125,7 @@ func (p *pool) finish(e *event, o outcome) {
 		e.timer.Stop()
 	}
 	p.inFlight--
+	delete(p.events, e)
 	e.done <- o
 	if len(p.queued) > 0 && !p.full() {
 		next := p.queued[0]
@@ -232,6 +236,7 @@ func (p *pool) close() {
 	defer p.mu.Unlock()
 	p.closed = true
 	for _, e := range p.queued {
+		delete(p.events, e)
 		e.done <- outcome{err: ErrClosed}
 	}
 	p.queued = nil

@@ -1,11 +1,13 @@
 package queues_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,15 +18,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"grantline/infra/local/process"
+	"grantline/infra/local/queues"
 	"grantline/infra/local/server"
 	"grantline/infra/local/template"
 	"grantline/infra/local/tools"
 	"grantline/shared/dbtest"
 )
 
-// TestElasticMQKeepsTheContractOfQueues: what the simulation's queues are held to is what a
-// server that speaks SQS does.
-func TestElasticMQKeepsTheContractOfQueues(t *testing.T) {
+// elasticMQ starts a server for the test and makes a client of it.
+func elasticMQ(t *testing.T) *sqs.Client {
+	t.Helper()
 	for _, program := range []string{"java", "mvn"} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Skipf("%s is missing: ElasticMQ needs Java 17 and Maven", program)
@@ -45,10 +48,55 @@ func TestElasticMQKeepsTheContractOfQueues(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	client := sqs.NewFromConfig(aws.Config{
+	return sqs.NewFromConfig(aws.Config{
 		Region: template.Region, BaseEndpoint: aws.String(broker.URL()),
 		Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
 	})
+}
+
+// What a mapping needs of the server beside that: a message that is hidden for a moment, and
+// then for as long as its batch is at work.
+func TestWhatElasticMQHandedOverAndNobodyGotComesAgain(t *testing.T) {
+	client := elasticMQ(t)
+	made, err := client.CreateQueue(t.Context(), &sqs.CreateQueueInput{
+		QueueName: aws.String("work"), Attributes: map[string]string{"VisibilityTimeout": strconv.Itoa(int(queues.Hidden / time.Second))},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const moment = 3 * time.Second
+	var calls atomic.Int64
+	s := queues.New(queues.Options{
+		Client: &lossy{Client: client, lost: make(chan struct{})}, Agenda: &shelf{items: map[string]item{}}, Now: time.Now, Arrival: moment,
+		Queues:  []queues.Queue{{Name: "work", URL: *made.QueueUrl, ARN: arn("work"), Visibility: time.Minute}},
+		Sources: []queues.Source{{Queue: "work", Function: "f", BatchSize: 10, Concurrency: 2, PartialBatch: true}},
+		Failed:  func(_ string, err error) { t.Error(err) },
+		Invoke: func(context.Context, string, []byte) ([]byte, error) {
+			calls.Add(1)
+			time.Sleep(2 * moment) // what is at work does not show again
+			return nil, nil
+		},
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	group.Go(func() { s.Run(ctx) })
+	defer group.Wait()
+	defer cancel()
+	if _, err := client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: made.QueueUrl, MessageBody: aws.String("x")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Quiet(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := calls.Load(); got != 1 {
+		t.Errorf("got %d batches at work, want 1", got)
+	}
+}
+
+// TestElasticMQKeepsTheContractOfQueues: what the simulation's queues are held to is what a
+// server that speaks SQS does.
+func TestElasticMQKeepsTheContractOfQueues(t *testing.T) {
+	client := elasticMQ(t)
 	var made atomic.Int64
 	dbtest.RunQueue(t, func(t *testing.T, o dbtest.QueueOptions) dbtest.Queue {
 		q := &real{client: client}

@@ -2,7 +2,9 @@
 // batches, deletes what succeeded. What did not succeed shows again when the queue's visibility
 // timeout has passed on the movable clock. The queues themselves know only real time, so they
 // hide a message for as long as SQS allows, and the mapping makes it visible when it is due;
-// receives are still counted, and dead letters still moved, by the queues.
+// receives are still counted, and dead letters still moved, by the queues. Until it has come
+// here a message is hidden for a moment only: where the answer to a receive is lost on its way,
+// nobody else could make it visible.
 package queues
 
 import (
@@ -23,6 +25,15 @@ import (
 // Hidden is the visibility timeout that the queues must be created with: the longest there
 // is (SQS, "Visibility timeout").
 const Hidden = 12 * time.Hour
+
+const (
+	// arrival is how long a batch may take from the queue to here, in real time, unless Options
+	// say otherwise; what has not come by then shows again.
+	arrival = 30 * time.Second
+	// kept is for how long what has come is hidden. With the time before, that is less than Hidden,
+	// for SQS counts from the receive.
+	kept = Hidden - 5*time.Minute
+)
 
 // Queue is one queue as the template means it.
 type Queue struct {
@@ -48,6 +59,7 @@ type Client interface {
 	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
 	DeleteMessageBatch(context.Context, *sqs.DeleteMessageBatchInput, ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
 	ChangeMessageVisibility(context.Context, *sqs.ChangeMessageVisibilityInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityOutput, error)
+	ChangeMessageVisibilityBatch(context.Context, *sqs.ChangeMessageVisibilityBatchInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
 	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
 }
 
@@ -66,6 +78,12 @@ type Options struct {
 	// Invoke runs a function, as lambda.Service does.
 	Invoke func(ctx context.Context, function string, payload []byte) ([]byte, error)
 	Now    func() time.Time // the local clock
+	// Arrival is how long a batch may take from the queue to here, in whole seconds of real time;
+	// 0 is 30 s.
+	Arrival time.Duration
+	// Still is how long Quiet waits for a queue of which nothing moves though nobody is at work,
+	// in real time; 0 is three minutes.
+	Still time.Duration
 	// Failed is told why a batch, or a call to a queue, failed.
 	Failed func(queue string, err error)
 }
@@ -75,7 +93,7 @@ type Service struct {
 	Options
 
 	mu       sync.Mutex
-	batches  int                            // in flight
+	batches  map[*batch]struct{}            // in flight
 	activity int                            // counts batches that began
 	held     map[string]map[string]struct{} // queue's name to message ids
 	seen     map[string]times               // message id to when it was sent and first received
@@ -83,9 +101,21 @@ type Service struct {
 
 type times struct{ sent, received time.Time }
 
+// batch is one in flight, since a real instant.
+type batch struct {
+	queue, function string
+	since           time.Time
+}
+
 // New makes a service that does nothing until Run.
 func New(o Options) *Service {
-	return &Service{Options: o, held: map[string]map[string]struct{}{}, seen: map[string]times{}}
+	if o.Arrival == 0 {
+		o.Arrival = arrival
+	}
+	if o.Still == 0 {
+		o.Still = still
+	}
+	return &Service{Options: o, batches: map[*batch]struct{}{}, held: map[string]map[string]struct{}{}, seen: map[string]times{}}
 }
 
 // Run polls until ctx ends, and then waits for the batches in flight.
@@ -122,6 +152,7 @@ func (s *Service) poll(ctx context.Context, q Queue, source Source) {
 			QueueUrl:                    &q.URL,
 			MaxNumberOfMessages:         int32(source.BatchSize),
 			WaitTimeSeconds:             10,
+			VisibilityTimeout:           int32(s.Arrival / time.Second),
 			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
 			MessageAttributeNames:       []string{"All"},
 		})
@@ -139,18 +170,47 @@ func (s *Service) poll(ctx context.Context, q Queue, source Source) {
 			}
 			continue
 		}
+		b := &batch{queue: q.Name, function: source.Function, since: time.Now()}
 		s.mu.Lock()
-		s.batches++
+		s.batches[b] = struct{}{}
 		s.activity++
 		s.mu.Unlock()
 		group.Go(func() {
 			defer func() { <-slots }()
-			s.deliver(ctx, q, source, out.Messages)
+			if messages := s.keep(ctx, q, out.Messages); len(messages) > 0 {
+				s.deliver(ctx, q, source, messages)
+			}
 			s.mu.Lock()
-			s.batches--
+			delete(s.batches, b)
 			s.mu.Unlock()
 		})
 	}
+}
+
+// keep hides what has come until it is done with, and returns the messages that it could hide.
+// Another one shows again, or did so on its way here and is somebody else's by now.
+func (s *Service) keep(ctx context.Context, q Queue, messages []types.Message) []types.Message {
+	in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &q.URL}
+	for i, m := range messages {
+		in.Entries = append(in.Entries, types.ChangeMessageVisibilityBatchRequestEntry{
+			Id: aws.String(strconv.Itoa(i)), ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: int32(kept / time.Second),
+		})
+	}
+	out, err := s.Client.ChangeMessageVisibilityBatch(ctx, in)
+	if err != nil {
+		if ctx.Err() == nil {
+			s.Failed(q.Name, err)
+		}
+		return nil
+	}
+	ours := make([]types.Message, 0, len(messages))
+	for i, m := range messages {
+		id := strconv.Itoa(i)
+		if slices.ContainsFunc(out.Successful, func(e types.ChangeMessageVisibilityBatchResultEntry) bool { return aws.ToString(e.Id) == id }) {
+			ours = append(ours, m)
+		}
+	}
+	return ours
 }
 
 // identified is an error unless each message has an id. SQS gives one always; who does not is
@@ -260,73 +320,6 @@ func (s *Service) forget(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.seen, id)
-}
-
-// longestWait bounds how long Quiet waits, in real time.
-const longestWait = 10 * time.Minute
-
-// Quiet waits until no message is visible or in flight on any queue that feeds a function.
-// Messages that wait for their visibility timeout do not count, nor do dead letters.
-func (s *Service) Quiet(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, longestWait)
-	defer cancel()
-	for wait := 2 * time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
-		busy, err := s.busy(ctx)
-		if err == nil && busy == "" {
-			return nil
-		}
-		pause(ctx, wait)
-		if ctx.Err() != nil {
-			return fmt.Errorf("queues: waiting for %s: %w", busy, ctx.Err())
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// busy names a queue that is not quiet.
-func (s *Service) busy(ctx context.Context) (string, error) {
-	s.mu.Lock()
-	began, batches := s.activity, s.batches
-	s.mu.Unlock()
-	if batches > 0 {
-		return "the batches in flight", nil
-	}
-	names := make([]string, len(s.Sources))
-	failures := make([]error, len(s.Sources))
-	var group sync.WaitGroup
-	for i, source := range s.Sources {
-		q, ok := s.queue(source.Queue)
-		if !ok {
-			continue
-		}
-		group.Go(func() {
-			d, err := s.depth(ctx, q)
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			failures[i] = err
-			if d.Visible > 0 || d.InFlight > len(s.held[q.Name]) {
-				names[i] = q.Name
-			}
-		})
-	}
-	group.Wait()
-	if err := errors.Join(failures...); err != nil {
-		return "the queues", err
-	}
-	for _, name := range names {
-		if name != "" {
-			return name, nil
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.activity != began {
-		// A batch came and went meanwhile, and what it sent may be in a queue seen before.
-		return "the batches in flight", nil
-	}
-	return "", nil
 }
 
 // Depth is how many messages a queue has.

@@ -23,7 +23,8 @@ import (
 	"grantline/infra/local/queues"
 )
 
-// broker is SQS without time: a message that was received stays hidden until it is made visible.
+// broker is SQS without time: a message that was received stays hidden until it is made visible,
+// or, while it is hidden for a moment only, until moments pass.
 type broker struct {
 	mu       sync.Mutex
 	order    []*message
@@ -36,6 +37,7 @@ type message struct {
 	group                 *string
 	receives              int
 	hidden, gone          bool
+	brief                 bool // hidden for a moment only
 }
 
 func newBroker() *broker { return &broker{changed: make(chan struct{})} }
@@ -67,6 +69,7 @@ func (b *broker) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput
 			}
 			b.sequence++
 			m.hidden, m.handle, m.receives = true, "h"+strconv.Itoa(b.sequence), m.receives+1
+			m.brief = in.VisibilityTimeout > 0
 			out.Messages = append(out.Messages, types.Message{
 				MessageId: aws.String(m.id), ReceiptHandle: aws.String(m.handle), Body: aws.String(m.body), MD5OfBody: aws.String("md5"),
 				Attributes: map[string]string{
@@ -116,6 +119,34 @@ func (b *broker) ChangeMessageVisibility(_ context.Context, in *sqs.ChangeMessag
 		}
 	}
 	return nil, errors.New("no such handle")
+}
+
+func (b *broker) ChangeMessageVisibilityBatch(_ context.Context, in *sqs.ChangeMessageVisibilityBatchInput, _ ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := &sqs.ChangeMessageVisibilityBatchOutput{}
+	for _, e := range in.Entries {
+		i := slices.IndexFunc(b.order, func(m *message) bool { return m.handle == *e.ReceiptHandle && !m.gone })
+		if i < 0 {
+			out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: e.Id})
+			continue
+		}
+		b.order[i].hidden, b.order[i].brief = true, false
+		out.Successful = append(out.Successful, types.ChangeMessageVisibilityBatchResultEntry{Id: e.Id})
+	}
+	return out, nil
+}
+
+// moments pass.
+func (b *broker) moments() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range b.order {
+		if m.brief {
+			m.hidden, m.brief = false, false
+		}
+	}
+	b.stir()
 }
 
 func (b *broker) GetQueueAttributes(_ context.Context, in *sqs.GetQueueAttributesInput, _ ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error) {
@@ -180,9 +211,17 @@ type harness struct {
 // start runs one mapping on the queue "work" whose function is f.
 func start(t *testing.T, batch, concurrency int, partial bool, f func(h *harness, e events.SQSEvent) (string, error)) *harness {
 	t.Helper()
+	return startOn(t, batch, concurrency, partial, func(b *broker) queues.Client { return b }, f)
+}
+
+// startOn is start with what stands between the mapping and its broker.
+func startOn(
+	t *testing.T, batch, concurrency int, partial bool, by func(*broker) queues.Client, f func(h *harness, e events.SQSEvent) (string, error),
+) *harness {
+	t.Helper()
 	h := &harness{broker: newBroker(), shelf: &shelf{items: map[string]item{}}}
 	h.Service = queues.New(queues.Options{
-		Client: h.broker, Agenda: h.shelf, Now: func() time.Time { return now },
+		Client: by(h.broker), Agenda: h.shelf, Now: func() time.Time { return now },
 		Queues: []queues.Queue{
 			{Name: "work", URL: "u/work", ARN: "arn:work", Visibility: 540 * time.Second, DeadLetters: "dead"},
 			{Name: "dead", URL: "u/dead", ARN: "arn:dead", Visibility: 30 * time.Second},
@@ -216,6 +255,19 @@ func (h *harness) send(t *testing.T, queue string, bodies ...string) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// bodies are those of all messages that were handed over, in their order.
+func (h *harness) bodies() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var all []string
+	for _, e := range h.batches {
+		for _, r := range e.Records {
+			all = append(all, r.Body)
+		}
+	}
+	return all
 }
 
 func (h *harness) quiet(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"grantline/infra/local/agenda"
+	"grantline/infra/local/lambda"
 	"grantline/infra/local/queues"
 )
 
@@ -135,7 +136,10 @@ func (s *Stack) serveQueues(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusInternalServerError, err.Error())
 		return
 	}
-	answer(w, http.StatusOK, map[string][]queues.Depth{"queues": depths})
+	answer(w, http.StatusOK, struct {
+		Queues []queues.Depth `json:"queues"`
+		AtWork []lambda.Work  `json:"atWork"`
+	}{depths, s.lambda.AtWork()})
 }
 
 func (s *Stack) serveRedrive(w http.ResponseWriter, r *http.Request, queue string) {

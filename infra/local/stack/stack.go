@@ -317,9 +317,15 @@ func (s *Stack) Token(customerID string) (string, error) { return s.identity.Tok
 // Now is the local time.
 func (s *Stack) Now() time.Time { return s.clock.Now() }
 
-// Move moves the clock forward; see agenda.Move.
+// Move moves the clock forward; see agenda.Move. The error says which functions were at work.
 func (s *Stack) Move(ctx context.Context, d time.Duration) (time.Time, error) {
-	return s.agenda.Move(ctx, d, s.queues.Quiet)
+	now, err := s.agenda.Move(ctx, d, s.queues.Quiet)
+	if err != nil {
+		for _, w := range s.lambda.AtWork() {
+			err = fmt.Errorf("%w; %s has been at work for %v, on %d events", err, w.Function, time.Since(w.Since).Round(time.Second), w.Events)
+		}
+	}
+	return now, err
 }
 
 // StopSchedules has no schedule fire any more, as in an outage of the scheduler, or has them
