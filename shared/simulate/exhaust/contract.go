@@ -64,7 +64,7 @@ var plans = sync.OnceValue(func() *catalog.Catalog {
 })
 
 func newContract(p *Path, isKeyed bool) *contract {
-	c := &contract{Path: p, till: &till{path: p, answers: 1, issued: map[string]bool{}}, keyed: isKeyed, plan: "keyless"}
+	c := &contract{Path: p, till: &till{path: p, answers: 1, issued: map[string]bool{}, under: map[string]int{}}, keyed: isKeyed, plan: "keyless"}
 	var g billing.Gateway = keyless{c.till}
 	name := "dodo"
 	if isKeyed {
@@ -213,9 +213,12 @@ func staged(p *Path, isKeyed bool, b begins) *contract {
 }
 
 // deliver is a message about the subscription.
-func (c *contract) deliver(name string) {
+func (c *contract) deliver(name string) { c.deliverWhen(name, func() bool { return true }) }
+
+// deliverWhen is a message that cannot come before something has happened.
+func (c *contract) deliverWhen(name string, when func() bool) {
 	work := func(ctx context.Context) error { return c.biller.Work(ctx, scope, subscriptionID) }
-	c.again = append(c.again, again{c.Race(name, work), 6 * time.Minute, work, true})
+	c.again = append(c.again, again{c.RaceWhen(name, when, work), 6 * time.Minute, work, true})
 }
 
 // hint is the gateway's word about the order that is due, and from when on it can come. Where

@@ -36,9 +36,7 @@ func (keyless) Repeats() bool { return false }
 
 // Charge makes a payment of its own each time.
 func (t keyless) Charge(_ context.Context, order string, card billing.Card, text []byte) billing.Outcome {
-	if t.charging != nil {
-		t.charging(order, card.BillingKey)
-	}
+	defer t.sending(order, card.BillingKey)()
 	var o billing.Outcome
 	if !t.call("charge", order, true, func() { o = t.charge(order, card.BillingKey, text) }) {
 		return billing.Outcome{Result: billing.Unclear}

@@ -36,6 +36,8 @@ type till struct {
 	// slows says that once on a path a charge may be answered by a request to slow down, forgets
 	// that a refund is not known again by its key.
 	slows, forgets bool
+	// under is how many are sending an order at this moment.
+	under map[string]int
 }
 
 // payment is one that was made or declined at the gateway.
@@ -99,6 +101,17 @@ func (t *till) call(verb, about string, write bool, do func()) (heard bool) {
 	}
 	t.path.World.Crossed()
 	return heard
+}
+
+// sending is a charge on its way and back: whoever claims one is alone at it.
+func (t *till) sending(order, card string) (over func()) {
+	if t.charging != nil {
+		t.charging(order, card)
+	}
+	if t.under[order]++; t.under[order] > 1 {
+		t.path.Fail("while one is sending no other sends", "order %s is sent by %s while another is at it", order, t.path.whose())
+	}
+	return func() { t.under[order]-- }
 }
 
 func (t *till) now() time.Time { return t.path.World.Now() }
@@ -182,9 +195,7 @@ func (keyed) Repeats() bool { return true }
 
 // Charge takes the money of an order once, and declines it once.
 func (t keyed) Charge(_ context.Context, order string, card billing.Card, text []byte) billing.Outcome {
-	if t.charging != nil {
-		t.charging(order, card.BillingKey)
-	}
+	defer t.sending(order, card.BillingKey)()
 	if t.slows && t.path.Choose(2) == 1 {
 		t.slows = false
 		return t.told(billing.Outcome{Result: billing.NotMade, Code: "TOO_MANY_REQUESTS", Busy: true}, false)

@@ -107,14 +107,12 @@ func charging() []Fault {
 			Edits: edit(outcome, `	case charge.Lease.After(now):
 		return b.commit(ctx, scope, s, s.wake(StepResolve, charge.Lease, now), nil)
 	}`, `	}`),
-			// Whoever resolves what is still being sent may find that it is wanted no more, and say
-			// so; then nothing is under way for who asks, and the first sender takes the money.
-			Run: inCharges, Breaks: "nothing after \"you will not be charged\"",
+			Run: inSet("charge-tried-cancel"), Breaks: "while one is sending no other sends",
 		},
 		{
 			Name: "lease-shorter-than-the-function", Is: "a claim is let go of after a second",
 			Edits: edit(biller, `	charge = charge.sending(b.Clock.Now(), b.Lease)`, `	charge = charge.sending(b.Clock.Now(), time.Second)`),
-			Run:   inSet("charge-slow"), Breaks: "nothing after \"you will not be charged\"",
+			Run:   inSet("charge-slow"), Breaks: "while one is sending no other sends",
 		},
 		{
 			Name: "advanced-without-condition", Is: "an outcome advances the subscription wherever that is by now",
