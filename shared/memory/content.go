@@ -54,17 +54,19 @@ func objectToData(in table.Table, data []byte) {
 // objectToName is about a member's name as it is written, quotes included; top says that it
 // is of the object that is the whole Data.
 func objectToName(in table.Table, written []byte, top bool) {
-	name := string(written[1 : len(written)-1])
-	if strings.Contains(name, `\`) {
-		if err := json.Unmarshal(written, &name); err != nil {
+	name := written[1 : len(written)-1]
+	if bytes.IndexByte(name, '\\') >= 0 {
+		var read string
+		if err := json.Unmarshal(written, &read); err != nil {
 			object("Data of an item in %s has a name that cannot be read", in)
 		}
+		name = []byte(read)
 	}
-	switch {
-	case name == "":
+	if len(name) == 0 {
 		object("Data of an item in %s has a member without a name", in)
-	case top && slices.Contains(reserved, name):
-		object("Data of an item in %s has a member %q, a name that is taken", in, name)
+	}
+	if top && slices.ContainsFunc(reserved, func(r string) bool { return r == string(name) }) {
+		object("Data of an item in %s has a member %q, a name that is taken", in, string(name))
 	}
 }
 
