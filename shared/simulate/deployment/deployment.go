@@ -95,7 +95,8 @@ type Deployment struct {
 	crons    []*simulate.Cron
 	windows  []window
 	sealed   uint64
-	minutes  map[string]minute // by gateway
+	minutes  map[string]minute               // by gateway
+	running  map[*simulate.Invocation]string // of two versions, which one it is
 }
 
 type window struct{ from, to time.Time }
@@ -159,6 +160,7 @@ func New(w *simulate.World, o Options) *Deployment {
 	for _, s := range o.Releases {
 		d.releases = append(d.releases, d.release(s))
 	}
+	d.tellVersions()
 	d.schedule()
 	return d
 }

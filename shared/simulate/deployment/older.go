@@ -12,6 +12,7 @@ import (
 	"grantline/shared/simulate"
 	"grantline/shared/simulate/release"
 	"grantline/shared/simulate/version"
+	"grantline/shared/table"
 )
 
 // Older is another version's code, and what it has around it in types that both have.
@@ -75,7 +76,29 @@ func (d *Deployment) begin() *Release {
 	} else {
 		d.Newer++
 	}
+	if i := d.World.Running(); i != nil && d.running != nil {
+		d.running[i] = map[bool]string{true: "older", false: "newer"}[r.code != nil]
+	}
 	return r
+}
+
+// tellVersions has the story say which version of two wrote what.
+func (d *Deployment) tellVersions() {
+	if !d.twoVersions() {
+		return
+	}
+	d.running = map[*simulate.Invocation]string{}
+	d.Tables.Watch(func(writes []table.Write) {
+		i := d.World.Running()
+		if i == nil {
+			return
+		}
+		for _, w := range writes {
+			if w.Change != table.Check {
+				d.World.Story.Tell(d.World.Now().UnixNano(), i.Function, "of the "+d.running[i]+" version writes", w.Item.Key.Partition)
+			}
+		}
+	})
 }
 
 // tick is a schedule's function, at whichever version it is. A run that has nothing to do lets
@@ -85,14 +108,14 @@ func (d *Deployment) tick(schedule string) func(context.Context) (time.Time, err
 	said := map[bool]time.Time{}
 	return func(ctx context.Context) (time.Time, error) {
 		r := d.begin()
-		if d.options.Older == nil {
-			return r.Tick(ctx, schedule)
-		}
 		tick := r.Tick
 		if r.code != nil {
 			tick = r.code.Tick
 		}
 		idle, err := tick(ctx, schedule)
+		if !d.twoVersions() {
+			return idle, err
+		}
 		if err != nil || idle.IsZero() {
 			clear(said)
 			return idle, err
@@ -124,6 +147,11 @@ func (d *Deployment) tick(schedule string) func(context.Context) (time.Time, err
 		clear(said)
 		return idle, nil
 	}
+}
+
+// twoVersions says whether releases differ in their code.
+func (d *Deployment) twoVersions() bool {
+	return slices.ContainsFunc(d.releases, func(r *Release) bool { return (r.code != nil) != (d.releases[0].code != nil) })
 }
 
 // atWork are the versions of which an invocation that starts now may be, the newest first.

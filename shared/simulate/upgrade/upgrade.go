@@ -110,7 +110,7 @@ func (c Code) Overlay(root, folder, name string) (overlay string, err error) {
 	put := func(file string, text []byte) error {
 		copied := filepath.Join(folder, fmt.Sprintf("%d-%s", len(replace), path.Base(file)))
 		replace[filepath.Join(root, filepath.FromSlash(file))] = copied
-		return os.WriteFile(copied, text, 0o600) //nolint:gosec // into the folder that was asked for
+		return os.WriteFile(copied, text, 0o600)
 	}
 	for _, file := range slices.Sorted(maps.Keys(c)) {
 		of := c.packageOf(file, packages)
