@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -61,7 +62,11 @@ const rental = "com.example.rental7d"
 func (q *Quarter) move(n int) *person {
 	p := &person{q: q, n: n, id: "buyer-" + strconv.Itoa(n), other: "anon_" + strconv.Itoa(n), store: storeNames[q.w.Dice.IntN(len(storeNames))]}
 	p.userKey = "user-key-" + strconv.Itoa(n)
-	if q.chance(60) {
+	named := 60
+	if q.lends() {
+		named = 25
+	}
+	if q.chance(named) {
 		ids, err := q.d.Release().Directory.Identity.StoreIDs(context.Background(), table.Default, p.id)
 		if err != nil {
 			panic("selling: " + err.Error())
@@ -458,8 +463,12 @@ func (p *person) finish() {
 
 // isRobbed has somebody else come with a proof of this person's.
 func (p *person) isRobbed() {
-	if len(p.has) > 0 {
-		p.has[p.q.w.Dice.IntN(len(p.has))].robbed()
+	has := p.has
+	if p.q.lends() { // phones are sold and lent out there, and more is on them than currency
+		has = slices.DeleteFunc(slices.Clone(has), func(t *thing) bool { return t.sku == gems[t.store] })
+	}
+	if len(has) > 0 {
+		has[p.q.w.Dice.IntN(len(has))].robbed()
 	}
 }
 

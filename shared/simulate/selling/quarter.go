@@ -7,6 +7,7 @@ import (
 
 	"grantline/shared/catalog"
 	"grantline/shared/notice"
+	"grantline/shared/purchase"
 	"grantline/shared/simulate"
 	"grantline/shared/simulate/deployment"
 	"grantline/shared/simulate/shop"
@@ -23,8 +24,8 @@ type Options struct {
 
 // Quarter is the people, what they bought, and what is known of our promises to them.
 type Quarter struct {
-	// Sold, Granted, Returned, Claims and Spends count what happened.
-	Sold, Granted, Returned, Claims, Spends int
+	// Sold, Granted, Returned, Claims, Spends and Moved count what happened.
+	Sold, Granted, Returned, Claims, Spends, Moved int
 
 	w       *simulate.World
 	d       *deployment.Deployment
@@ -39,7 +40,8 @@ type Quarter struct {
 
 	books    *books
 	orders   map[string]*order
-	lines    map[string]string // ours: the owner of each line, by its key
+	held     map[string]*holding // by the key of the line
+	restore  purchase.RestorePolicy
 	accepted []accepted
 }
 
@@ -76,7 +78,8 @@ func Goods() *catalog.Catalog {
 func New(d *deployment.Deployment, o Options) *Quarter {
 	q := &Quarter{
 		w: d.World, d: d, shops: o.Shops, options: o, end: d.World.Now().Add(o.Span),
-		byLine: map[string]*thing{}, lines: map[string]string{}, orders: map[string]*order{}, books: newBooks(),
+		byLine: map[string]*thing{}, held: map[string]*holding{}, orders: map[string]*order{}, books: newBooks(),
+		restore: d.Release().Book.Restore,
 	}
 	q.shops.Behave(o.Habits)
 	q.shops.Listen(q.receive, shop.Watcher{

@@ -2,6 +2,7 @@ package selling
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"grantline/shared/catalog"
@@ -76,7 +77,8 @@ func (q *Quarter) granted(t *thing, ref, id string) {
 	switch {
 	case r == nil || r.record.Customer == "":
 		q.fail("nothing is acknowledged that is not written", "%s was answered to be granted", id)
-	case !q.books.same(r.record.Customer, ref) && !(r.record.Giver != "" && q.books.same(r.record.Giver, ref)):
+	case q.books.same(r.record.Customer, ref), r.record.Giver != "" && q.books.same(r.record.Giver, ref):
+	case !slices.ContainsFunc(q.holdingOf(t).had, func(o string) bool { return q.books.same(o, ref) }):
 		q.fail("a claim by another never moves a purchase", "%s was answered to %s, and is %s's", id, ref, r.record.Customer)
 	}
 }
@@ -151,7 +153,7 @@ func (q *Quarter) AtRest() {
 
 // sale holds each order of what was bought against our book.
 func (q *Quarter) sale(t *thing) {
-	owner := q.lines[t.store+"#"+t.root()]
+	owner := q.holdingOf(t).owner
 	for _, o := range t.orders() {
 		if !q.settled(o) || o.Replaced || o.Unheard || t.forgotten(o) {
 			continue
@@ -196,8 +198,7 @@ func (q *Quarter) entitled(p *person) {
 	doubt := func(entitlement string) { sure[entitlement] = true }
 	me := q.books.one(q.ref(p.id))
 	for _, t := range q.things {
-		owner := q.lines[t.store+"#"+t.root()]
-		if owner == "" || q.books.one(owner) != me {
+		if !q.has(q.holdingOf(t), me.ref) {
 			continue
 		}
 		goods, _ := q.d.Catalog.BySKU(t.store, t.sku)

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"grantline/shared/purchase"
 	"grantline/shared/simulate"
 	"grantline/shared/simulate/deployment"
 	"grantline/shared/simulate/selling"
@@ -30,6 +31,7 @@ func live(seed uint64, people int, span time.Duration) life {
 	goods := selling.Goods()
 	shops := shop.Open(w, goods, shop.Unkind())
 	settings := deployment.Defaults()
+	settings.Restore = purchase.RestorePolicies[seed%4]
 	d := deployment.New(w, deployment.Options{
 		Stores: shops.Stores(), Histories: shops.Histories(), Catalog: goods, Releases: []deployment.Settings{settings}, Outages: 2, Span: span,
 	})
@@ -45,16 +47,17 @@ func live(seed uint64, people int, span time.Duration) life {
 }
 
 func TestPromisesHoldWhateverTheStoresAndTheWeatherDo(t *testing.T) {
-	var sold, granted, returned, spends int
+	var sold, granted, returned, spends, moved int
 	for seed := range uint64(24) {
 		l := live(seed, 4, 60*day)
 		if l.broken != nil {
 			t.Fatalf("seed %d: %v\n%s", seed, l.broken, l.story)
 		}
-		sold, granted, returned, spends = sold+l.Sold, granted+l.Granted, returned+l.Returned, spends+l.Spends
+		sold, granted, returned, spends, moved = sold+l.Sold, granted+l.Granted, returned+l.Returned, spends+l.Spends, moved+l.Moved
 	}
-	if sold == 0 || granted == 0 || returned == 0 || spends == 0 {
-		t.Errorf("sold %d, granted %d, took back %d, spent %d times, want some of each", sold, granted, returned, spends)
+	t.Logf("sold %d, granted %d, took back %d, spent %d times, moved %d", sold, granted, returned, spends, moved)
+	if sold == 0 || granted == 0 || returned == 0 || spends == 0 || moved == 0 {
+		t.Errorf("sold %d, granted %d, took back %d, spent %d times, moved %d, want some of each", sold, granted, returned, spends, moved)
 	}
 }
 

@@ -226,7 +226,7 @@ func (t *thing) answered(who *person, ref string, begun time.Time, got purchase.
 			q.fail("what was paid for is never refused", "%s at %s was refused: %v", t.what(), t.store, err)
 		}
 	case errors.Is(err, fault.Conflict):
-		if owner := q.lines[t.store+"#"+t.root()]; owner != "" && q.books.same(owner, ref) && t.giftTo == nil && fault.Code(err) == "owned_by_another_customer" {
+		if owner := q.holdingOf(t).owner; owner != "" && q.books.same(owner, ref) && len(q.holdingOf(t).had) == 1 && t.giftTo == nil && fault.Code(err) == "owned_by_another_customer" {
 			q.fail("a claim by another never moves a purchase", "its owner %s is refused %s at %s: %v", ref, t.what(), t.store, err)
 		}
 	default:
@@ -243,7 +243,7 @@ func (t *thing) root() string {
 		return t.toss.ID
 	}
 	for _, token := range t.tokens {
-		if _, ok := t.q.lines[t.store+"#"+token.ID]; ok {
+		if t.q.held[t.store+"#"+token.ID] != nil {
 			return token.ID
 		}
 	}

@@ -37,6 +37,11 @@ type lineRecord struct {
 	Owner string `json:"owner"`
 	Root  string `json:"root"`
 
+	Giver  string   `json:"giver"`
+	Shared []string `json:"shared"`
+	Moves  []struct {
+		At time.Time `json:"at"`
+	} `json:"moves"`
 	Standing standing `json:"standing"`
 	Parts    []struct {
 		Name     string   `json:"name"`
@@ -121,6 +126,11 @@ func (q *Quarter) read(item table.Item, into any) {
 // committed holds a commit against all that is known.
 func (q *Quarter) committed(writes []table.Write) {
 	var touched []*account
+	for i := range writes { // whose what is first
+		if w := &writes[i]; w.Item.Key.Table == table.Purchases && w.Change != table.Check && w.Change != table.Remove {
+			q.lineWritten(w.Item)
+		}
+	}
 	for i := range writes {
 		w := &writes[i]
 		if w.Change == table.Check {
@@ -131,13 +141,9 @@ func (q *Quarter) committed(writes []table.Write) {
 			if w.Change != table.Remove {
 				touched = q.orderWritten(touched, w.Item)
 			}
-		case table.Purchases:
-			if w.Change != table.Remove {
-				q.lineWritten(w.Item)
-			}
 		case table.Customers:
 			touched = q.customerWritten(touched, w)
-		case table.Subscriptions, table.Notices, table.Endpoints:
+		case table.Purchases, table.Subscriptions, table.Notices, table.Endpoints:
 		}
 	}
 	for _, a := range touched {
@@ -187,7 +193,7 @@ func (q *Quarter) orderWritten(touched []*account, item table.Item) []*account {
 		q.fail("an outage revokes nothing", "%s is given up, and nothing took its place", r.ID)
 	case r.TakenBack != takenBack(r):
 		q.fail("granted sales are the store's sales less refunds", "%s had %d of %d taken back, want %d", r.ID, r.TakenBack, r.Credited, takenBack(r))
-	case was.record.Customer != "" && !q.books.same(was.record.Customer, r.Customer):
+	case was.record.Customer != "" && !q.books.same(was.record.Customer, r.Customer) && !q.wentAlong(r):
 		q.fail("a claim by another never moves a purchase", "%s goes from %s to %s", r.ID, was.record.Customer, r.Customer)
 	case r.AsOf.Before(was.record.AsOf):
 		q.fail("the newest word counts", "%s is as of %v, and was of %v", r.ID, r.AsOf, was.record.AsOf)
@@ -233,14 +239,7 @@ func (q *Quarter) lineWritten(item table.Item) {
 		q.fail("no grant without a purchase", "a line %s of %s is written that was never sold", r.Line, r.Store)
 		return
 	}
-	was := q.lines[key]
-	switch {
-	case was != "" && !(r.Owner != "" && q.books.same(was, r.Owner)):
-		q.fail("a claim by another never moves a purchase", "line %s of %s goes from %s to %q", r.Line, r.Store, was, r.Owner)
-	case was == "" && r.Owner != "":
-		q.owned(t, r)
-	}
-	q.lines[key] = r.Owner
+	q.goesTo(t, key, &r)
 	q.stood(t, key, "", r.Standing)
 	for _, p := range r.Parts {
 		q.stood(t, key, p.Name, p.Standing)
@@ -268,7 +267,7 @@ func (q *Quarter) owned(t *thing, r lineRecord) {
 		named = q.ref(t.buyer.id)
 	default: // whoever came first with anything that has it
 		for _, o := range q.things {
-			owner := q.lines[o.store+"#"+o.root()]
+			owner := q.holdingOf(o).owner
 			if o.account != t.account || owner == "" {
 				continue
 			}

@@ -7,6 +7,7 @@ const (
 	part   = "shared/purchase/part.go"
 	people = "shared/purchase/people.go"
 	tokens = "shared/purchase/token.go"
+	moves  = "shared/purchase/restore.go"
 	line   = "shared/purchase/line.go"
 	follow = "shared/purchase/follow.go"
 	desk   = "shared/notice/desk.go"
@@ -53,6 +54,31 @@ func selling() []Fault {
 			Name: "account-not-heeded", Is: "what the store says to be somebody's goes to who claims it first",
 			Edits: edit(people, `	case other(now.bound) && !(gift && mine):`, `	case other(now.bound) && gift && !mine:`),
 			Run:   inSelling, Breaks: "what names a customer is that customer's",
+		},
+		{
+			Name: "transfer-leaves-access", Is: "who had what went over goes on having it",
+			Edits: edit(moves, `			from.Drop(s)
+`, `			_ = s
+`),
+			Run: inSelling, Breaks: "entitlement follows the books",
+		},
+		{
+			Name: "currency-goes-over", Is: "virtual currency goes over to whoever comes with its proof",
+			Edits: edit(moves, `	return len(is.line.Terms) > 0 && !slices.ContainsFunc(is.line.Terms, closed) && !slices.ContainsFunc(is.entries, credits)`,
+				`	return len(is.line.Terms) > 0 && (!slices.ContainsFunc(is.line.Terms, closed) || slices.ContainsFunc(is.entries, credits))`),
+			Run: inSelling, Breaks: "a claim by another never moves a purchase",
+		},
+		{
+			Name: "in-use-goes-over", Is: "what goes over only while it gives nothing does while it gives access",
+			Edits: edit(moves, `	case b.Restore == Transfer, b.Restore == TransferIfInactive && !is.gives(now):`, `	case b.Restore == Transfer, b.Restore == TransferIfInactive && is.line.Owner != "":`),
+			Run:   inSelling, Breaks: "a claim by another never moves a purchase",
+		},
+		{
+			Name: "goes-over-for-ever", Is: "nothing bounds how often a purchase goes from one to another",
+			Edits: edit(moves, `		if m.At.After(now.Add(-movedWithin)) {
+			recent++`, `		if m.At.After(now.Add(-movedWithin)) {
+			recent = min(recent+1, mostMoves-1)`),
+			Run: inSelling, Breaks: "a claim by another never moves a purchase",
 		},
 		{
 			Name: "pending-granted", Is: "what is not paid yet is granted",

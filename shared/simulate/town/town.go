@@ -148,11 +148,15 @@ var names = regexp.MustCompile(`\b(gl|cus|apple|play|appsintoss)_[A-Za-z0-9:_.-]
 // pace is slow.
 const burstEach = 8
 
+// restores are what companies do where a purchase is claimed that is another's: most keep it.
+var restores = [burstEach]purchase.RestorePolicy{3: purchase.Transfer, 5: purchase.TransferIfInactive, 7: purchase.Share}
+
 // releases are two: the second comes in the middle of the span, with more shards, a shorter
 // lease and another pace, and for some hours both are at work.
 func releases(w *simulate.World, c Config, seed uint64) []deployment.Settings {
 	first := deployment.Defaults()
 	first.Older = c.Versions != One
+	first.Restore = restores[seed%burstEach]
 	second := first
 	second.Older = false
 	second.Since = Start.Add(c.Span/4 + time.Duration(w.Dice.Int64N(int64(c.Span/8))))
