@@ -135,10 +135,8 @@ func (q *Quarter) attempted(s *subscription, n *period, o *order, e effect, now 
 		q.fail("two periods are never charged at once", "subscription %s: order %s of period %d at %s, the next is due since %s",
 			s.ID, o.ID, o.Period, now.Format(time.RFC3339), next.Format(time.RFC3339))
 	}
-	if told, ok := q.reminded[reminder{s.ID, o.Period, o.Attempt}]; o.Attempt > 1 && !hastened && (!ok || told.After(now.Add(skewed))) {
-		q.fail("a notice before each retry", "subscription %s, period %d, attempt %d: nobody was told", s.ID, o.Period, o.Attempt)
-	} else if known, ahead := n.known(o.ID), q.ahead(); ok && o.Attempt > 1 && !hastened && known.Before(at.Add(-49*time.Hour)) && told.After(at.Add(-ahead)) {
-		q.fail("a notice a day before each retry", "subscription %s, period %d, attempt %d: told at %s", s.ID, o.Period, o.Attempt, told.Format(time.RFC3339))
+	if o.Attempt > 1 && !hastened {
+		q.told(s, n, o, at)
 	}
 }
 
@@ -159,15 +157,6 @@ func (n *period) known(order string) (at time.Time) {
 		}
 	}
 	return at
-}
-
-// ahead is how long before a retry its customer is told of it, where that is known for longer: a
-// day, of which bad weather may take most.
-func (q *Quarter) ahead() time.Duration {
-	if q.options.Calm {
-		return 24 * time.Hour
-	}
-	return time.Hour
 }
 
 // lateEffect is how long after it was sent a gateway may still take what was asked for.

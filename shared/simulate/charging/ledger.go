@@ -296,10 +296,11 @@ func (q *Quarter) customerWritten(item table.Item) {
 	if is.Type != event.DunningReminder || is.Period == nil {
 		return
 	}
-	q.reminded[reminder{is.SubscriptionID, *is.Period, is.Attempt}] = is.At
+	q.reminded[retry{is.SubscriptionID, *is.Period, is.Attempt}] = is.At
 }
 
-type reminder struct {
+// retry is an attempt that its customer is to be told of.
+type retry struct {
 	subscription    string
 	period, attempt int
 }

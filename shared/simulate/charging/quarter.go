@@ -24,6 +24,8 @@ type Options struct {
 	Calm bool
 	// Burst has all of them sign up, and so be due, in the same minute.
 	Burst bool
+	// Post is the deployment's courier.
+	Post *Post
 }
 
 // Quarter is the people, their gateways' books, and what is known of our promises to them.
@@ -49,7 +51,7 @@ type Quarter struct {
 	paid          map[string]*bank.Payment
 	subscriptions map[string]*subscription
 	agreed        []*subscription
-	reminded      map[reminder]time.Time
+	reminded      map[retry]time.Time
 	retries       map[string]*order // by customer, the one sent last
 	made          int               // ids given out
 	calm          bool
@@ -79,7 +81,7 @@ func New(d *deployment.Deployment, toss *bank.Toss, dodo *bank.Dodo, o Options) 
 	q := &Quarter{
 		w: d.World, d: d, toss: toss, dodo: dodo, options: o, prefix: table.Default.Key("x")[:len(table.Default.Key("x"))-1],
 		end: d.World.Now().Add(o.Span), holders: map[string]*person{}, prices: map[string]int64{}, orders: map[string]*order{}, paymentOf: map[string]*payment{}, paid: map[string]*bank.Payment{},
-		subscriptions: map[string]*subscription{}, reminded: map[reminder]time.Time{}, retries: map[string]*order{},
+		subscriptions: map[string]*subscription{}, reminded: map[retry]time.Time{}, retries: map[string]*order{},
 	}
 	for _, id := range slices.Concat(tossPlans, dodoPlans) {
 		plan, _ := d.Catalog.Plan(id)

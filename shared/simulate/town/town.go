@@ -42,7 +42,7 @@ type Config struct {
 	Span    time.Duration // until when they act
 	Faults  simulate.Faults
 	Without map[string]bool // layers that are switched off, see deployment.Options
-	// Versions has code of another version, Older, be at work as well; stores are of one version.
+	// Versions has code of another version, Older, be at work as well.
 	Versions Versions
 	Older    version.New
 }
@@ -227,6 +227,7 @@ func parsed(goods []byte) *catalog.Catalog {
 func (t *streets) build() {
 	var toss *bank.Toss
 	var dodo *bank.Dodo
+	var post *charging.Post
 	var shops *shop.Street
 	var servers *telling.Servers
 	calm := t.c.Faults == (simulate.Faults{})
@@ -239,6 +240,8 @@ func (t *streets) build() {
 		h.Hooks = func(h notice.Hint) { t.d.Receive(h) }
 		toss, dodo = bank.NewToss(t.w, h), bank.NewDodo(t.w, h)
 		t.o.Gateways["toss"], t.o.Gateways["dodo"] = toss, dodo
+		post = charging.NewPost(t.w)
+		t.o.Courier = post
 	}
 	habits := shop.Habits{}
 	if !calm {
@@ -264,7 +267,7 @@ func (t *streets) build() {
 		t.quarters = append(t.quarters, t.telling)
 	}
 	if t.lives("charging") {
-		t.charging = charging.New(t.d, toss, dodo, charging.Options{People: t.c.People, Span: t.c.Span, Burst: t.burst, Calm: calm})
+		t.charging = charging.New(t.d, toss, dodo, charging.Options{People: t.c.People, Span: t.c.Span, Burst: t.burst, Calm: calm, Post: post})
 		t.quarters = append(t.quarters, t.charging)
 	}
 	if t.lives("selling") {
@@ -299,13 +302,8 @@ func (c Config) Known() error {
 		return fmt.Errorf("there is no world %q; there are %s", c.World, strings.Join(Worlds, ", "))
 	}
 	switch c.Versions {
-	case One:
+	case One, Rolling, Both, Alone:
 		return nil
-	case Rolling, Both, Alone:
-		if c.World == "charging" || c.World == "telling" {
-			return nil
-		}
-		return fmt.Errorf("stores are of one version: no two live in %s", c.World)
 	}
 	return fmt.Errorf("versions are %s, %s, %s, or nothing said of them", Rolling, Both, Alone)
 }
