@@ -133,11 +133,11 @@ teeth: ## Plant each fault that the simulation has to find, and switch each laye
 	go run ./shared/simulate/teeth/cmd/teeth -layers
 
 .PHONY: upgrade
-upgrade: ## Let code of an older commit and this one charge and tell side by side: make upgrade FROM=<commit> (SEEDS, default 20)
+upgrade: ## Let code of an older commit and this one work side by side: make upgrade FROM=<commit> (SEEDS, default 20)
 	@test -n "$(FROM)" || { echo "FROM is missing: the commit whose code is the older version"; exit 1; }
 	go test -count=1 -tags upgrade ./shared/simulate/upgrade
 	go run ./shared/simulate/upgrade/cmd/upgrade -from $(FROM) -seeds 1-$${SEEDS:-20}
-	go run ./shared/simulate/upgrade/cmd/upgrade -from $(FROM) -seeds 1-$$(( $${SEEDS:-20} / 10 + 1 )) -world telling -people 5 -years 0.25
+	go run ./shared/simulate/upgrade/cmd/upgrade -from $(FROM) -seeds 1-$$(( $${SEEDS:-20} / 4 + 1 )) -world all -people 5 -years 0.25
 
 .PHONY: histories
 histories: ## What many do at once on real tables, explained by one order or found impossible (HISTORY_ROUNDS)

@@ -7,6 +7,7 @@ import (
 	"grantline/shared/clock"
 	"grantline/shared/customer"
 	"grantline/shared/delivery"
+	"grantline/shared/purchase"
 	"grantline/shared/simulate/version"
 	"grantline/shared/table"
 )
@@ -35,6 +36,12 @@ type Customers interface {
 	Join(ctx context.Context, scope table.Scope, ask customer.Alias, clk clock.Clock) (*customer.Customer, error)
 	Erase(ctx context.Context, scope table.Scope, id string, clk clock.Clock, over ...string) error
 	SignedIn(ctx context.Context, scope table.Scope, id string, clk clock.Clock) error
+}
+
+// Purchases is what is asked of purchases; see purchase.Book. The customer is nil where another
+// version answered.
+type Purchases interface {
+	Claim(ctx context.Context, scope table.Scope, id string, p purchase.Proof) (purchase.Claimed, error)
 }
 
 // Endpoints is what the API asks of the registry of endpoints; see delivery.Registry. An endpoint
@@ -149,6 +156,13 @@ func (o olderCustomers) SignedIn(ctx context.Context, scope table.Scope, id stri
 	return asks(ctx, o, "sign in", []any{scope, id})
 }
 
+type olderPurchases struct{ version.Code }
+
+func (o olderPurchases) Claim(ctx context.Context, scope table.Scope, id string, p purchase.Proof) (got purchase.Claimed, err error) {
+	err = asks(ctx, o, "claim", []any{scope, id, p}, &got.Order)
+	return got, err
+}
+
 type olderEndpoints struct{ version.Code }
 
 func (o olderEndpoints) Create(ctx context.Context, scope table.Scope, ask delivery.NewEndpoint) (delivery.Endpoint, *delivery.Secrets, error) {
@@ -156,6 +170,9 @@ func (o olderEndpoints) Create(ctx context.Context, scope table.Scope, ask deliv
 }
 
 func (o olderEndpoints) Change(ctx context.Context, scope table.Scope, id string, to delivery.Change) (delivery.Endpoint, error) {
+	if to.Types != nil && *to.Types == nil {
+		to.Types = &[]string{} // all types, which as null would be no change of them
+	}
 	return delivery.Endpoint{}, asks(ctx, o, "change endpoint", []any{scope, id, to})
 }
 

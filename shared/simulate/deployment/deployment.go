@@ -69,6 +69,7 @@ type Release struct {
 	*release.Release
 	Biller    Billing
 	Customers Customers
+	Purchases Purchases
 	Endpoints Endpoints
 
 	code   version.Code // an older one; nil: what is embedded
@@ -177,10 +178,10 @@ func (d *Deployment) release(s Settings) *Release {
 		a.Charges[name] = queue
 	}
 	r := &Release{Release: release.Wire(a), since: s.Since, rolled: s.Since.Add(s.Rolls)}
-	r.Biller, r.Customers, r.Endpoints = r.Release.Biller, r.Directory, r.Registry
+	r.Biller, r.Customers, r.Purchases, r.Endpoints = r.Release.Biller, r.Directory, r.Book, r.Registry
 	if s.Older {
 		r.code = o.Older.wire(d, a)
-		r.Biller, r.Customers, r.Endpoints = olderBilling{r.code}, olderCustomers{r.code}, olderEndpoints{r.code}
+		r.Biller, r.Customers, r.Purchases, r.Endpoints = olderBilling{r.code}, olderCustomers{r.code}, olderPurchases{r.code}, olderEndpoints{r.code}
 	}
 	return r
 }

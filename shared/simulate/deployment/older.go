@@ -26,12 +26,31 @@ type Older struct {
 func (o *Older) wire(d *Deployment, a release.Around) version.Code {
 	p := version.Ports{
 		Tables: a.Tables, Clock: a.Clock, Log: a.Log, Sealer: a.Sealer, Catalog: o.Catalog, Gateways: o.Gateways, Servers: a.Servers,
-		Tell:   func(ctx context.Context, id string) error { return a.Courier.Tell(ctx, reminder.Reminder{ID: id}) },
-		Queues: map[string]version.Send{"events": send(d, d.Wakes)},
-		Shards: int(a.Shards), Lease: a.Lease, TossPace: a.TossPace, DodoPace: a.DodoPace, Without: a.Without,
+		Tell: func(ctx context.Context, text json.RawMessage) error {
+			var r reminder.Reminder
+			if err := json.Unmarshal(text, &r); err != nil {
+				return err
+			}
+			return a.Courier.Tell(ctx, r)
+		},
+		Queues: map[string]version.Send{"events": send(d, d.Wakes), "notices": send(d, d.Notices)},
+		Stores: map[string]version.Store{}, Histories: map[string][]version.History{},
+		Shards: int(a.Shards), Lease: a.Lease, TossPace: a.TossPace, DodoPace: a.DodoPace, Restore: string(a.Restore), TestsADay: a.TestsADay, Without: a.Without,
 	}
 	for name, queue := range d.Charges {
 		p.Queues[name] = send(d, queue)
+	}
+	var err error
+	if p.Abuse, err = json.Marshal(a.Abuse); err != nil {
+		panic("deployment: the policy on abuse: " + err.Error())
+	}
+	for name, s := range a.Stores {
+		p.Stores[name] = asked(s)
+	}
+	for name, all := range a.Histories {
+		for _, h := range all {
+			p.Histories[name] = append(p.Histories[name], remembered(h))
+		}
 	}
 	return o.New(p)
 }

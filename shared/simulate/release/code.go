@@ -12,6 +12,7 @@ import (
 	"grantline/shared/delivery"
 	"grantline/shared/dodo"
 	"grantline/shared/notice"
+	"grantline/shared/purchase"
 	"grantline/shared/reminder"
 	"grantline/shared/simulate/version"
 	"grantline/shared/table"
@@ -22,7 +23,7 @@ import (
 const never = 1000 * time.Hour
 
 // New wires this version onto what all versions have alike, with the real adapters of Toss and
-// Dodo. It has no stores.
+// Dodo; stores are asked at this end of theirs.
 func New(p version.Ports) version.Code {
 	goods, err := catalog.Parse(p.Catalog)
 	if err != nil {
@@ -31,8 +32,23 @@ func New(p version.Ports) version.Code {
 	a := Around{
 		Tables: p.Tables, Clock: p.Clock, Log: p.Log, Sealer: p.Sealer, Catalog: goods, Gateways: map[string]billing.Gateway{},
 		Courier: post(p.Tell), Servers: p.Servers, Charges: map[string]billing.Queue{}, Wakes: bytes[delivery.Wake]{p.Queues["events"]},
-		Settings: Settings{Shards: billing.Shards(p.Shards), Lease: p.Lease, TossPace: p.TossPace, DodoPace: p.DodoPace, TestsADay: 100},
-		Without:  p.Without,
+		Stores: map[string]purchase.Store{}, Histories: map[string][]notice.History{}, Notices: bytes[notice.Hint]{p.Queues["notices"]},
+		Settings: Settings{
+			Shards: billing.Shards(p.Shards), Lease: p.Lease, TossPace: p.TossPace, DodoPace: p.DodoPace,
+			Restore: purchase.RestorePolicy(p.Restore), TestsADay: p.TestsADay,
+		},
+		Without: p.Without,
+	}
+	if err := json.Unmarshal(p.Abuse, &a.Abuse); err != nil {
+		panic("release: the policy on abuse: " + err.Error())
+	}
+	for name, s := range p.Stores {
+		a.Stores[name] = openStore(s)
+	}
+	for name, all := range p.Histories {
+		for _, h := range all {
+			a.Histories[name] = append(a.Histories[name], history{h})
+		}
 	}
 	key := func(context.Context, bool) (string, error) { return "test_sk", nil }
 	if by := p.Gateways["toss"]; by != nil {
@@ -71,10 +87,16 @@ func (b bytes[T]) Send(ctx context.Context, group string, messages []T) (int, er
 	return b.send(ctx, group, all)
 }
 
-type post func(ctx context.Context, id string) error
+type post func(ctx context.Context, reminder json.RawMessage) error
 
 // Tell tells a customer.
-func (p post) Tell(ctx context.Context, r reminder.Reminder) error { return p(ctx, r.ID) }
+func (p post) Tell(ctx context.Context, r reminder.Reminder) error {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return p(ctx, text)
+}
 
 // code is this version as the simulated world asks for it.
 type code struct{ *Release }
@@ -100,7 +122,8 @@ func work[T any](ctx context.Context, message []byte, do func(context.Context, T
 	return do(ctx, m)
 }
 
-// Ask is a request of the API: of billing by its subscription, of customers and of endpoints.
+// Ask is a request of the API: of billing by its subscription, of customers, purchases and
+// endpoints.
 func (c code) Ask(ctx context.Context, verb string, arguments ...json.RawMessage) ([]any, error) {
 	for _, of := range []func(context.Context, string, []json.RawMessage) ([]any, bool, error){c.askBilling, c.askCustomers, c.askEndpoints} {
 		if answer, known, err := of(ctx, verb, arguments); known {
@@ -175,6 +198,12 @@ func (c code) askCustomers(ctx context.Context, verb string, arguments []json.Ra
 	none := func(_ *customer.Customer, err error) ([]any, bool, error) { return nil, true, err }
 	var g customer.Grant
 	switch verb {
+	case "claim":
+		var proof purchase.Proof
+		if err = read(&proof); err == nil {
+			got, err := c.Book.Claim(ctx, scope, id, proof)
+			return []any{got.Order}, true, err
+		}
 	case "grant":
 		if err = read(&g); err == nil {
 			return none(d.Grant(ctx, scope, id, g, clk))
@@ -263,5 +292,3 @@ func (c code) askEndpoints(ctx context.Context, verb string, arguments []json.Ra
 	}
 	return nil, true, err
 }
-
-var _ Hints = bytes[notice.Hint]{}

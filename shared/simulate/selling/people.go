@@ -172,14 +172,14 @@ func (p *person) joins() {
 
 func (p *person) join(other string) {
 	p.ask(func(ctx context.Context, r *deployment.Release) error {
-		_, err := r.Directory.Join(ctx, table.Default, customer.Alias{ID: p.id, Other: other}, r.Book.Clock)
+		_, err := r.Customers.Join(ctx, table.Default, customer.Alias{ID: p.id, Other: other}, r.Book.Clock)
 		return err
 	}, nil)
 }
 
 func (p *person) erase() {
 	p.ask(func(ctx context.Context, r *deployment.Release) error {
-		return r.Directory.Erase(ctx, table.Default, p.id, r.Book.Clock)
+		return r.Customers.Erase(ctx, table.Default, p.id, r.Book.Clock)
 	}, nil)
 }
 
@@ -192,7 +192,7 @@ func (p *person) grant() {
 	p.grants = append(p.grants, g)
 	give := func() {
 		p.ask(func(ctx context.Context, r *deployment.Release) error {
-			_, err := r.Directory.Grant(ctx, table.Default, p.id, g.Grant, r.Book.Clock)
+			_, err := r.Customers.Grant(ctx, table.Default, p.id, g.Grant, r.Book.Clock)
 			return err
 		}, func(err error) { g.known, g.granted = true, g.granted || err == nil })
 	}
@@ -212,7 +212,7 @@ func (p *person) revoke() {
 		return
 	}
 	p.ask(func(ctx context.Context, r *deployment.Release) error {
-		_, err := r.Directory.Revoke(ctx, table.Default, p.id, g.Grant, r.Book.Clock)
+		_, err := r.Customers.Revoke(ctx, table.Default, p.id, g.Grant, r.Book.Clock)
 		return err
 	}, func(err error) { g.revoked = g.revoked || err == nil })
 }
@@ -227,7 +227,7 @@ func (p *person) credit() {
 	}
 	give := func() {
 		p.ask(func(ctx context.Context, r *deployment.Release) error {
-			_, _, err := r.Directory.Credit(ctx, table.Default, p.id, ask, r.Book.Clock)
+			_, _, err := r.Customers.Credit(ctx, table.Default, p.id, ask, r.Book.Clock)
 			return err
 		}, nil)
 	}
@@ -263,7 +263,7 @@ func (p *person) spends(name string, amount int64) {
 	p.spent = append(p.spent, s)
 	take := func() {
 		p.ask(func(ctx context.Context, r *deployment.Release) error {
-			_, _, err := r.Directory.Spend(ctx, table.Default, name, customer.SpendAsk{
+			_, _, err := r.Customers.Spend(ctx, table.Default, name, customer.SpendAsk{
 				Currency: "gems", Amount: s.amount, Reference: s.reference, By: "customer", Abuse: r.Book.Abuse,
 			}, r.Book.Clock)
 			return err
@@ -296,7 +296,7 @@ func (p *person) unspend() {
 	}
 	for range 1 + q.w.Dice.IntN(2) {
 		p.ask(func(ctx context.Context, r *deployment.Release) error {
-			_, _, _, err := r.Directory.Unspend(ctx, table.Default, p.id, ask, r.Book.Clock)
+			_, _, _, err := r.Customers.Unspend(ctx, table.Default, p.id, ask, r.Book.Clock)
 			return err
 		}, nil)
 	}
@@ -361,7 +361,7 @@ func (p *person) forge() {
 	q := p.q
 	proof := purchase.Proof{Store: p.store, Evidence: q.next("forged-")}
 	p.q.d.Ask("verify", func(ctx context.Context, r *deployment.Release) error {
-		_, err := r.Book.Claim(ctx, table.Default, p.id, proof)
+		_, err := r.Purchases.Claim(ctx, table.Default, p.id, proof)
 		return err
 	}, func(err error) {
 		if !errors.Is(err, fault.Invalid) {

@@ -190,7 +190,7 @@ func (t *thing) claim(who *person, name string) {
 	var got purchase.Claimed
 	q.d.Ask("verify", func(ctx context.Context, r *deployment.Release) error {
 		var err error
-		got, err = r.Book.Claim(ctx, table.Default, name, p)
+		got, err = r.Purchases.Claim(ctx, table.Default, name, p)
 		return err
 	}, func(err error) { t.answered(who, ref, begun, got, err) })
 }

@@ -29,9 +29,10 @@ func TestEveryPromiseIsKeptByTwoVersionsAtOnce(t *testing.T) {
 			r := kept(t, seed+1, versions("charging", v, 12, 120))
 			payments, returned, older, newer = payments+r.Payments, returned+r.Returned, older+r.Older, newer+r.Newer
 		}
-		r := kept(t, 1, versions("telling", v, 3, 30))
-		if payments == 0 || returned == 0 || r.Told == 0 {
-			t.Errorf("%s: got %d payments, %d refunds and %d requests to servers, want some of each", v, payments, returned, r.Told)
+		r := kept(t, 1, versions("all", v, 3, 40))
+		if payments == 0 || returned == 0 || r.Sold == 0 || r.Spends == 0 || r.Told == 0 {
+			t.Errorf("%s: got %d payments, %d refunds, %d sales, %d spends and %d requests to servers, want some of each",
+				v, payments, returned, r.Sold, r.Spends, r.Told)
 		}
 		for of, n := range map[string]int{"the older": min(older, r.Older), "the newer": min(newer, r.Newer)} {
 			if n < 100 {
@@ -57,10 +58,15 @@ func TestASeedOfTwoVersionsIsTheSameTownEachTime(t *testing.T) {
 // and its gateways through their APIs: what a test of two versions finds is no work of the wire.
 func TestAVersionAloneIsTheSameTownByTheWire(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(3) {
-		direct, wired := kept(t, seed+1, config("charging", 8, 90)), kept(t, seed+1, versions("charging", town.Alone, 8, 90))
-		if direct.Print != wired.Print || wired.Newer > 0 {
-			t.Errorf("seed %d: got print %x by the wire, with %d invocations without it, want %x", seed+1, wired.Print, wired.Newer, direct.Print)
+	for _, c := range []struct {
+		world        string
+		seed         uint64
+		people, days int
+	}{{"charging", 1, 8, 90}, {"charging", 2, 8, 90}, {"selling", 3, 4, 40}, {"telling", 1, 2, 20}, {"all", 5, 2, 20}} {
+		direct, wired := kept(t, c.seed, config(c.world, c.people, c.days)), kept(t, c.seed, versions(c.world, town.Alone, c.people, c.days))
+		if direct.Print != wired.Print || direct.Steps != wired.Steps || wired.Newer > 0 {
+			t.Errorf("%s, seed %d: got print %x by the wire after %d steps, with %d invocations without it, want %x after %d",
+				c.world, c.seed, wired.Print, wired.Steps, wired.Newer, direct.Print, direct.Steps)
 		}
 	}
 }

@@ -31,22 +31,41 @@ type Send func(ctx context.Context, group string, messages [][]byte) (sent int, 
 
 // Ports is what a version is wired to.
 type Ports struct {
-	Tables   table.Tables
-	Clock    clock.Clock
-	Log      *slog.Logger
-	Sealer   Sealer
-	Catalog  []byte                       // its text
-	Gateways map[string]http.RoundTripper // by name, at the other end of the real adapters
-	Servers  http.RoundTripper            // the company's, that are told; nil: nobody is
-	// Tell tells a customer something, by the id of what is told.
-	Tell   func(ctx context.Context, id string) error
-	Queues map[string]Send // toss, dodo, deliver, events
+	Tables    table.Tables
+	Clock     clock.Clock
+	Log       *slog.Logger
+	Sealer    Sealer
+	Catalog   []byte                       // its text
+	Gateways  map[string]http.RoundTripper // by name, at the other end of the real adapters
+	Stores    map[string]Store             // by name, at this end of their adapters, which both versions have in common
+	Histories map[string][]History         // of stores
+	Servers   http.RoundTripper            // the company's, that are told; nil: nobody is
+	// Tell tells a customer of what is coming.
+	Tell   func(ctx context.Context, reminder json.RawMessage) error
+	Queues map[string]Send // toss, dodo, deliver, notices, events
 	// The settings, by the names of template.yaml.
 	Shards             int
 	Lease              time.Duration
 	TossPace, DodoPace int // a minute
+	Restore            string
+	Abuse              json.RawMessage // the policy
+	TestsADay          int
 	// Without names layers that are switched off.
 	Without map[string]bool
+}
+
+// Store is a store by what its adapter can do: look, read, hear, follow, report, acknowledge,
+// line of, order of. An answer may come with an error.
+type Store struct {
+	Can  map[string]bool
+	Call func(ctx context.Context, verb string, arguments ...json.RawMessage) (answer []any, err error)
+}
+
+// History is what a store remembers of notices that it could not deliver.
+type History struct {
+	Name   string
+	Keeps  time.Duration
+	Missed func(ctx context.Context, from, to time.Time, page string) (hints []json.RawMessage, next string, err error)
 }
 
 // Code is the functions of one version.

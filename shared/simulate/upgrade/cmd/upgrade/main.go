@@ -42,7 +42,7 @@ func start(ctx context.Context, arguments []string) (ended int, err error) {
 	from := flags.String("from", "", "the commit whose code is the older version; . for this code once more")
 	versions := flags.String("versions", "", "rolling, both, or alone for the older one only; the first two one after the other if nothing is said")
 	seeds := flags.String("seeds", "1-20", "as of cmd/simulate")
-	world := flags.String("world", "charging", "charging or telling")
+	world := flags.String("world", "charging", "as of cmd/simulate")
 	people := flags.Int("people", 20, "as of cmd/simulate")
 	years := flags.Float64("years", 1, "as of cmd/simulate")
 	if err := flags.Parse(arguments); err != nil || *from == "" {
