@@ -73,6 +73,12 @@ func (q *Quarter) goesTo(t *thing, key string, r *lineRecord) {
 		q.Moved++
 		q.changesHands(t, r, ref)
 	}
+	is := &holding{owner: r.Owner, shared: r.Shared}
+	for _, ref := range h.shared {
+		if r.Owner != "" && !q.has(is, ref) {
+			q.fail(promise, "line %s of %s is shared with %s no more", r.Line, r.Store, ref)
+		}
+	}
 	h.owner, h.shared = r.Owner, r.Shared
 	for _, ref := range append([]string{r.Owner}, r.Shared...) {
 		if ref != "" && !slices.Contains(h.had, ref) {

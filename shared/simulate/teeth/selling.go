@@ -74,6 +74,18 @@ func selling() []Fault {
 			Run:   inSelling, Breaks: "a claim by another never moves a purchase",
 		},
 		{
+			Name: "share-ends-others", Is: "who comes to share a purchase takes the place of who shared it before",
+			Edits: edit(moves, `	is.line.Shared = append(refs, is.claimant.Ref)`, `	is.line.Shared = append(refs[:0], is.claimant.Ref)`),
+			Run:   inSelling, Breaks: "a claim by another never moves a purchase",
+		},
+		{
+			Name: "sharers-not-kept-up", Is: "who shares a purchase has it as it was then, whatever becomes of it",
+			Edits: edit(decide, `	for _, c := range is.sharers() {
+		is.lend(c, part, after)
+	}`, ``),
+			Run: inSelling, Breaks: "entitlement follows the books",
+		},
+		{
 			Name: "goes-over-for-ever", Is: "nothing bounds how often a purchase goes from one to another",
 			Edits: edit(moves, `		if m.At.After(now.Add(-movedWithin)) {
 			recent++`, `		if m.At.After(now.Add(-movedWithin)) {
