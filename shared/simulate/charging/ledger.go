@@ -218,7 +218,8 @@ func (q *Quarter) subscriptionOf(item table.Item) *subscription {
 
 func (q *Quarter) subscriptionWritten(item table.Item) {
 	if _, id, ok := strings.Cut(item.Key.Partition, q.prefix); !ok || strings.Contains(id, "#") {
-		return // a cursor, a pace, an errand
+		q.slowed(item.Key.Partition) // a cursor, a pace, an errand
+		return
 	}
 	var is subscription
 	if json.Unmarshal(item.Data, &is) != nil || is.ID == "" || is.Anchor.IsZero() {

@@ -24,6 +24,8 @@ type Options struct {
 	Calm bool
 	// Burst has all of them sign up, and so be due, in the same minute.
 	Burst bool
+	// Paces are the accounts' a minute, by gateway: of several releases the fastest.
+	Paces map[string]int
 	// Post is the deployment's courier.
 	Post *Post
 }
@@ -53,6 +55,7 @@ type Quarter struct {
 	agreed        []*subscription
 	reminded      map[retry]time.Time
 	retries       map[string]*order // by customer, the one sent last
+	calls         map[string]*calls // by gateway
 	made          int               // ids given out
 	calm          bool
 }
@@ -81,7 +84,7 @@ func New(d *deployment.Deployment, toss *bank.Toss, dodo *bank.Dodo, o Options) 
 	q := &Quarter{
 		w: d.World, d: d, toss: toss, dodo: dodo, options: o, prefix: table.Default.Key("x")[:len(table.Default.Key("x"))-1],
 		end: d.World.Now().Add(o.Span), holders: map[string]*person{}, prices: map[string]int64{}, orders: map[string]*order{}, paymentOf: map[string]*payment{}, paid: map[string]*bank.Payment{},
-		subscriptions: map[string]*subscription{}, reminded: map[retry]time.Time{}, retries: map[string]*order{},
+		subscriptions: map[string]*subscription{}, reminded: map[retry]time.Time{}, retries: map[string]*order{}, calls: map[string]*calls{},
 	}
 	for _, id := range slices.Concat(tossPlans, dodoPlans) {
 		plan, _ := d.Catalog.Plan(id)
@@ -91,6 +94,8 @@ func New(d *deployment.Deployment, toss *bank.Toss, dodo *bank.Dodo, o Options) 
 		toss.ShowsDeclines, toss.TellsCharges, toss.KeepsBroken = q.chance(50), q.chance(25), q.chance(50)
 	}
 	q.watch()
+	q.pace("toss")
+	q.pace("dodo")
 	d.Tables.Watch(q.committed)
 	for n := range o.People {
 		p := &person{q: q, id: fmt.Sprintf("person-%d", n)}

@@ -96,7 +96,7 @@ func Run(seed uint64, c Config) Result {
 		Gateways: map[string]billing.Gateway{}, Stores: map[string]purchase.Store{}, Histories: map[string][]notice.History{},
 		Catalog: parsed(goods), Releases: releases(w, c, seed), Outages: outages(c), Span: c.Span, Without: c.Without,
 	}
-	t := &streets{w: w, c: c, o: &o, burst: seed%burstEach == 0}
+	t := &streets{w: w, weather: weather, c: c, o: &o, burst: seed%burstEach == 0}
 	t.build()
 	middle, end := Start.Add(c.Span/2), Start.Add(c.Span)
 	for _, until := range []time.Time{middle, end} {
@@ -164,6 +164,7 @@ func releases(w *simulate.World, c Config, seed uint64) []deployment.Settings {
 	second.Shards, second.Lease, second.TossPace, second.DodoPace = 2, 100*time.Second, 200, 60
 	if seed%burstEach == 0 {
 		first.TossPace, first.DodoPace, second.TossPace, second.DodoPace = 5, 3, 4, 2
+		first.Shards, second.Shards = 2, 3
 	}
 	switch {
 	case c.Versions == Both: // and nothing but their code differs
@@ -181,6 +182,25 @@ func releases(w *simulate.World, c Config, seed uint64) []deployment.Settings {
 	return []deployment.Settings{first, second}
 }
 
+// paces are the fastest of the releases.
+func paces(releases []deployment.Settings) map[string]int {
+	p := map[string]int{}
+	for _, s := range releases {
+		p["toss"], p["dodo"] = max(p["toss"], s.TossPace), max(p["dodo"], s.DodoPace)
+	}
+	return p
+}
+
+// crowd has whoever is asked ask for a slower pace for some minutes, in three months in which all
+// are due at once.
+func (t *streets) crowd() {
+	for month := range 3 {
+		from := Start.AddDate(0, month+1, 0)
+		t.w.At(from, func() { t.weather.CallBusy = 60_000 })
+		t.w.At(from.Add(12*time.Minute), func() { t.weather.CallBusy = t.c.Faults.CallBusy })
+	}
+}
+
 // longestOutage is deployment's.
 const longestOutage = 8 * time.Hour
 
@@ -195,6 +215,7 @@ func outages(c Config) int {
 // streets is a town as it is being built.
 type streets struct {
 	w        *simulate.World
+	weather  *simulate.Weather
 	c        Config
 	o        *deployment.Options
 	burst    bool
@@ -267,8 +288,11 @@ func (t *streets) build() {
 		t.quarters = append(t.quarters, t.telling)
 	}
 	if t.lives("charging") {
-		t.charging = charging.New(t.d, toss, dodo, charging.Options{People: t.c.People, Span: t.c.Span, Burst: t.burst, Calm: calm, Post: post})
+		t.charging = charging.New(t.d, toss, dodo, charging.Options{People: t.c.People, Span: t.c.Span, Burst: t.burst, Calm: calm, Post: post, Paces: paces(t.o.Releases)})
 		t.quarters = append(t.quarters, t.charging)
+		if t.burst && !calm {
+			t.crowd()
+		}
 	}
 	if t.lives("selling") {
 		t.selling = selling.New(t.d, selling.Options{Shops: shops, Habits: habits, People: t.c.People, Span: t.c.Span})

@@ -1,0 +1,65 @@
+package charging
+
+import "strings"
+
+// calls are what an account's queues were handed in one minute.
+type calls struct {
+	minute int64
+	sent   int
+	busy   int64 // the minute in which we noted last that the gateway asks for a slower pace
+	before int64 // the one before that
+	last   int64 // the minute in which that was not heeded last
+	over   int   // how many in a row those are
+}
+
+// unheeded is in how many minutes in a row it takes no heed of a gateway to have been asked for a
+// slower pace: once may be for the tables, which could not be read.
+const unheeded = 3
+
+// pace has an account's queue tell what it is handed.
+func (q *Quarter) pace(gateway string) {
+	queue, most := q.d.Charges[gateway], q.options.Paces[gateway]
+	if queue == nil || most == 0 {
+		return
+	}
+	q.calls[gateway] = &calls{}
+	before := queue.Sent
+	queue.Sent = func(n int) {
+		before(n)
+		q.handed(gateway, n, most)
+	}
+}
+
+// handed: in the minute after one in which a gateway asked for a slower pace, it is asked for half
+// as much at most.
+func (q *Quarter) handed(gateway string, n, most int) {
+	c, now := q.calls[gateway], q.minute()
+	if now != c.minute {
+		c.minute, c.sent = now, 0
+	}
+	c.sent += n
+	if asked := c.busy == now-1 || c.before == now-1; !asked || c.sent <= most/2 || c.last == now {
+		return
+	}
+	if c.last != now-1 {
+		c.over = 0
+	}
+	c.last = now
+	if c.over++; c.over == unheeded {
+		q.fail("a gateway that asks for a slower pace gets it", "%d were handed over to %s in a minute, of %d at most, for the %drd minute in a row",
+			c.sent, gateway, most/2, c.over)
+	}
+}
+
+// slowed takes note of what is written of a gateway's wish.
+func (q *Quarter) slowed(partition string) {
+	gateway, found := strings.CutPrefix(partition, q.prefix+"cursor#")
+	if gateway, found = strings.CutSuffix(gateway, "#busy"); !found || q.calls[gateway] == nil {
+		return
+	}
+	if c, at := q.calls[gateway], q.minute(); c.busy != at {
+		c.before, c.busy = c.busy, at
+	}
+}
+
+func (q *Quarter) minute() int64 { return q.w.Now().Unix() / 60 }
