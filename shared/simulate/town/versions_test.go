@@ -25,11 +25,11 @@ func TestEveryPromiseIsKeptByTwoVersionsAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, v := range []town.Versions{town.Rolling, town.Both} {
 		var payments, returned, older, newer int
-		for seed := range uint64(4) {
-			r := kept(t, seed+1, versions("charging", v, 12, 120))
+		for seed := range uint64(3) {
+			r := kept(t, seed+1, versions("charging", v, 12, 100))
 			payments, returned, older, newer = payments+r.Payments, returned+r.Returned, older+r.Older, newer+r.Newer
 		}
-		r := kept(t, 1, versions("all", v, 3, 40))
+		r := kept(t, 1, versions("all", v, 2, 25))
 		if payments == 0 || returned == 0 || r.Sold == 0 || r.Spends == 0 || r.Told == 0 {
 			t.Errorf("%s: got %d payments, %d refunds, %d sales, %d spends and %d requests to servers, want some of each",
 				v, payments, returned, r.Sold, r.Spends, r.Told)
