@@ -57,6 +57,10 @@ func (q *Quarter) took(e effect) {
 	}
 	s := q.subscription(o.Subscription)
 	if o.OnDemand {
+		if !s.ended.IsZero() && o.SentAt.After(s.ended.Add(skewed)) {
+			q.fail("nothing after \"you will not be charged\"", "subscription %s was over at %s, and order %s was sent at %s",
+				s.ID, s.ended.Format(time.RFC3339), o.ID, o.SentAt.Format(time.RFC3339))
+		}
 		return
 	}
 	if price, ok := q.prices[o.Plan]; !ok || price != e.amount {

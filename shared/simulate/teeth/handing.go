@@ -54,7 +54,7 @@ func handing() []Fault {
 			Name: "pace-of-each-shard", Is: "each shard of a lane takes the whole of its pace",
 			Edits: edit(fanout, `			most -= sent
 `, ``),
-			Run: inCharging, Breaks: "the rate of each account is kept",
+			Run:   inCharging, Breaks: "retries never come in a burst",
 		},
 		{
 			Name: "busy-not-heeded", Is: "a gateway that asks for a slower pace is asked as fast as before",

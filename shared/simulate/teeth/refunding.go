@@ -61,7 +61,7 @@ func refunding() []Fault {
 			Name: "given-back-with-each-look", Is: "what should not have been taken is given back each time that it is found",
 			Edits: edit(refund, `		known := slices.ContainsFunc(c.Refunds, func(o Refund) bool { return o.Reference == r.Reference })`,
 				`		known := slices.ContainsFunc(c.Refunds[:0], func(o Refund) bool { return o.Reference == r.Reference })`),
-			Run: inCharging, Breaks: "no more is given back than was taken",
+			Run: inSet("charge-tried"), Breaks: "no more is given back than was taken",
 		},
 		{
 			Name: "own-refund-adopted", Is: "a refund of ours that is under way is taken for one made elsewhere as well",
@@ -119,7 +119,7 @@ func refunding() []Fault {
 			Name: "demand-read-before-claim", Is: "a charge on demand is made though the agreement ended before its claim",
 			Edits: edit(demand, `	if refusal := fresh.demandable(); refusal != nil || !bytes.Equal(fresh.BillingKey, s.BillingKey) {`,
 				`	if refusal := fresh.demandable(); refusal == nil && !bytes.Equal(fresh.BillingKey, s.BillingKey) {`),
-			Run: inCharging, Breaks: "nothing after \"you will not be charged\"",
+			Run: inSet("demand-cancel"), Breaks: "nothing after \"you will not be charged\"",
 		},
 	}
 }
