@@ -36,7 +36,7 @@ func main() {
 	os.Exit(code)
 }
 
-// start gives the code with which the simulator ended.
+// start gives the highest code with which the simulator ended.
 func start(ctx context.Context, arguments []string) (ended int, err error) {
 	flags := flag.NewFlagSet("upgrade", flag.ContinueOnError)
 	from := flags.String("from", "", "the commit whose code is the older version; . for this code once more")
@@ -83,10 +83,10 @@ func start(ctx context.Context, arguments []string) (ended int, err error) {
 		fmt.Printf("%s and this code, %s:\n", *from, way)
 		failed := new(exec.ExitError)
 		if err := simulate.Run(); errors.As(err, &failed) {
-			return failed.ExitCode(), nil
+			ended = max(ended, failed.ExitCode())
 		} else if err != nil {
 			return 0, err
 		}
 	}
-	return 0, nil
+	return ended, nil
 }
