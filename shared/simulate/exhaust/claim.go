@@ -30,6 +30,11 @@ func purchases() []*Set {
 			s.claimed("other device", ann)
 			s.refund("refund")
 		}),
+		sales("claim-opened-refund", opened, func(s *selling) {
+			s.noticed("the notice again")
+			s.refund("refund")
+			s.claimed("other device", ann)
+		}),
 		missing(),
 	)
 }

@@ -51,6 +51,7 @@ const (
 var plans = sync.OnceValue(func() *catalog.Catalog {
 	c, err := catalog.Parse([]byte(`{"products":[
 		{"id":"gems","kind":"consumable","currency":"gems","amount":100,"stores":{"apple":"gems100","play":"gems100","appsintoss":"gems100"}},
+		{"id":"level","kind":"non_consumable","entitlement":"level","stores":{"apple":"level","play":"level"}},
 		{"id":"pro","kind":"subscription","entitlement":"pro","stores":{"apple":"pro.monthly","play":"pro:monthly"}}],
 	"plans":[
 		{"id":"keyed","gateway":"toss","entitlement":"premium","name":"M","price":{"units":4900,"currency":"KRW"},"cycle":"1 months","grace":true,"after_last_attempt":"unpaid"},
@@ -64,11 +65,12 @@ var plans = sync.OnceValue(func() *catalog.Catalog {
 })
 
 func newContract(p *Path, isKeyed bool) *contract {
-	c := &contract{Path: p, till: &till{path: p, answers: 1, issued: map[string]bool{}, under: map[string]int{}}, keyed: isKeyed, plan: "keyless"}
+	c := &contract{Path: p, till: &till{path: p, answers: 1, issued: map[string]bool{}, under: map[string]int{}, lateBy: 40 * time.Minute}, keyed: isKeyed, plan: "keyless"}
 	var g billing.Gateway = keyless{c.till}
 	name := "dodo"
 	if isKeyed {
 		g, name, c.plan = keyed{c.till}, "toss", "keyed"
+		c.lateBy = 10 * time.Minute
 	}
 	c.biller = &billing.Biller{
 		Tables: p.Tables, Customers: directory(p.Tables), Catalog: plans(), Sealer: sealer{p}, Clock: p.Clock(), Log: silent,

@@ -10,8 +10,8 @@ import (
 	"grantline/shared/simulate"
 )
 
-// counter is a store that has sold one pack of currency, and says how that stands as the
-// adapters of shared/apple and shared/play say it.
+// counter is a store that has sold one pack of currency, or a level for ever, and says how that
+// stands as the adapters of shared/apple and shared/play say it.
 type counter struct {
 	path     *Path
 	name     string
@@ -25,9 +25,17 @@ type counter struct {
 const (
 	storeOrder = "o-1"
 	evidence   = "evidence-1"
-	// pack is how many the pack holds.
-	pack = 100
+	gems       = "gems100"
+	level      = "level"
 )
+
+// pack is how many of the currency it has sold.
+func (c *counter) pack() int64 {
+	if c.sku == gems {
+		return 100
+	}
+	return 0
+}
 
 func (c *counter) print(p *Print) {
 	p.Bool(c.refunded)

@@ -13,8 +13,8 @@ import (
 	"grantline/shared/wallet"
 )
 
-// selling is a scene: one pack of currency that was sold by a store, and all that is done about
-// it and what it gave.
+// selling is a scene: one pack of currency, or a level, that was sold by a store, and all that is
+// done about it and what it gave.
 type selling struct {
 	*Path
 	*counter
@@ -46,9 +46,9 @@ const (
 	anon = "anon_1"
 )
 
-func newSelling(p *Path, store string) *selling {
+func newSelling(p *Path, store, sku string) *selling {
 	s := &selling{
-		Path: p, counter: &counter{path: p, name: store, sku: "gems100"}, directory: directory(p.Tables), told: sequences{},
+		Path: p, counter: &counter{path: p, name: store, sku: sku}, directory: directory(p.Tables), told: sequences{},
 		units: units{map[table.Key]int64{}, map[table.Key]int64{}, map[table.Key]int64{}, map[table.Key]int64{}}, spends: map[string]int64{},
 	}
 	var by purchase.Store = words{s.counter}
@@ -64,12 +64,14 @@ func newSelling(p *Path, store string) *selling {
 
 // sold is how a scene of selling begins.
 type sold struct {
+	sku                              string
 	items                            []table.Item
 	acknowledged, consumed, refunded bool
 	spends                           map[string]int64
 }
 
 var (
+	opened   = scenesOf(level, func(s *selling) { must(s.claim(context.Background(), ann)) })
 	onSale   = scenes(func(*selling) {})
 	heardOf  = scenes(func(s *selling) { must(s.hear(context.Background())) })
 	owned    = scenes(func(s *selling) { must(s.claim(context.Background(), ann)) })
@@ -92,14 +94,17 @@ var (
 	})
 )
 
-// scenes sets a scene once for each store.
-func scenes(set func(s *selling)) map[string]func() sold {
+// scenes sets a scene of a pack of currency once for each store.
+func scenes(set func(s *selling)) map[string]func() sold { return scenesOf(gems, set) }
+
+// scenesOf sets a scene of what is sold once for each store.
+func scenesOf(sku string, set func(s *selling)) map[string]func() sold {
 	all := map[string]func() sold{}
 	for _, store := range []string{"apple", "play"} {
 		all[store] = sync.OnceValue(func() sold {
-			s := newSelling(quiet(), store)
+			s := newSelling(quiet(), store, sku)
 			set(s)
-			return sold{s.Tables.All(), s.acknowledged, s.consumed, s.refunded, s.spends}
+			return sold{sku, s.Tables.All(), s.acknowledged, s.consumed, s.refunded, s.spends}
 		})
 	}
 	return all
@@ -107,7 +112,7 @@ func scenes(set func(s *selling)) map[string]func() sold {
 
 // staged is a scene of selling on a path, with its promises watched.
 func (b sold) staged(p *Path, store string) *selling {
-	s := newSelling(p, store)
+	s := newSelling(p, store, b.sku)
 	s.Tables.Watch(s.committed)
 	s.acknowledged, s.consumed, s.refunded = b.acknowledged, b.consumed, b.refunded
 	maps.Copy(s.spends, b.spends)
@@ -257,8 +262,8 @@ func (s *selling) count(w table.Write) {
 
 // granted checks what an order says.
 func (s *selling) granted(o purchase.Order) {
-	if o.Credited-o.TakenBack > pack || o.TakenBack > o.Credited {
-		s.Fail("a store sale is granted at most once", "order %s of %d has credited %d and taken back %d", o.ID, pack, o.Credited, o.TakenBack)
+	if o.Credited-o.TakenBack > s.pack() || o.TakenBack > o.Credited {
+		s.Fail("a store sale is granted at most once", "order %s of %d has credited %d and taken back %d", o.ID, s.pack(), o.Credited, o.TakenBack)
 	}
 	if s.owner != "" && o.Customer != s.owner {
 		s.Fail("a claim by another never moves a purchase", "order %s was of %s, and is of %q", o.ID, s.owner, o.Customer)

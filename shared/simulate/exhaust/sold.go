@@ -3,10 +3,12 @@ package exhaust
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
 	"grantline/shared/customer"
+	"grantline/shared/entitlement"
 	"grantline/shared/event"
 	"grantline/shared/fault"
 	"grantline/shared/purchase"
@@ -47,10 +49,16 @@ func (s *selling) sound(ctx context.Context, o purchase.Order) {
 		s.Fail("granted sales are the store's sales less refunds", "the sale is refunded, and its order has credited %d and taken back %d", o.Credited, o.TakenBack)
 	case s.refunded && o.State == purchase.OrderGranted:
 		s.Fail("granted sales are the store's sales less refunds", "the sale is refunded, and its order is %s", o.State)
-	case !s.refunded && (claimed || o.Customer != "") && (o.State != purchase.OrderGranted || o.Credited != pack || o.TakenBack != 0):
+	case !s.refunded && (claimed || o.Customer != "") && (o.State != purchase.OrderGranted || o.Credited != s.pack() || o.TakenBack != 0):
 		s.Fail("granted sales are the store's sales less refunds", "the sale is claimed, and its order %q has credited %d and taken back %d", o.State, o.Credited, o.TakenBack)
 	case s.counter.name == "play" && !s.refunded && o.State == purchase.OrderGranted && (!s.acknowledged || !s.consumed):
 		s.Fail("what was granted is acknowledged", "acknowledged: %v, consumed: %v", s.acknowledged, s.consumed)
+	}
+	if s.sku == level && o.Customer != "" {
+		allowed := slices.ContainsFunc(folded(s.Path, o.Customer).Entitlements(s.World.Now()), func(e entitlement.Entitlement) bool { return e.Active })
+		if allowed == s.refunded {
+			s.Fail("entitlement follows the books", "refunded: %v, and it gives access: %v", s.refunded, allowed)
+		}
 	}
 	for _, c := range s.claims {
 		heard, err := c.Heard()

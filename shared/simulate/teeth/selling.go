@@ -18,6 +18,11 @@ const (
 func selling() []Fault {
 	return []Fault{
 		{
+			Name: "owner-written-beside-its-line", Is: "who is told of a word that changed nothing of its line is written, though the line has changed since",
+			Edits: edit(book, `	if !is.lineChanged && is.item.Revision > 0 {`, `	if false {`),
+			Run:   Run{Sets: "claim-opened-refund", Paths: 400}, Breaks: "entitlement follows the books",
+		},
+		{
 			Name: "claim-over-another-write", Is: "an order, its line and its customer are written over whatever was written meanwhile",
 			Edits: edit(book, `	if err := b.Tables.Commit(ctx, writes...); err != nil {
 		// Not whose`, `	err := b.Tables.Commit(ctx, writes...)
