@@ -185,6 +185,7 @@ func TestARefundIsMadeOnceThoughTheGatewayWouldMakeItTwice(t *testing.T) {
 	for name, f := range map[string]fate{
 		"answered": {}, "request lost": {drop: true}, "answer lost": {lose: true}, "error, nothing done": {fail: true}, "error, and done": {fail: true, effect: true},
 		"killed": {kill: true}, "too many requests": {busy: true}, "hours later": {late: 5 * time.Hour},
+		"killed, and hours later": {kill: true, late: 5 * time.Hour},
 	} {
 		for _, slow := range []time.Duration{0, 3 * time.Hour} {
 			for amount, want := range map[int64]int64{0: 1098, 400: 400} { // the whole has the tax with it

@@ -81,6 +81,7 @@ func (r Refund) nextLook(now time.Time) time.Time {
 // after is the refund with the gateway's word. found says that it is of a look-up, which
 // may say that there is none; a refund that surely was not made is made anew.
 func (r Refund) after(o Refunded, now time.Time) Refund {
+	sent := !r.Lease.IsZero()
 	r.Lease = time.Time{}
 	switch o.Result {
 	case Taken:
@@ -99,6 +100,7 @@ func (r Refund) after(o Refunded, now time.Time) Refund {
 		if r.State = RefundUnknown; r.AbsentSince.IsZero() {
 			r.AbsentSince = now
 		}
+		r.Unsure = r.Unsure || sent // whoever sent it died, or could not write down what it heard
 		r.LookAt = r.nextLook(now)
 		if r.Final {
 			return r.renewed(now)
