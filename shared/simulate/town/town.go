@@ -142,7 +142,7 @@ func Run(seed uint64, c Config) Result {
 }
 
 // names are of whom and what a broken promise may be about.
-var names = regexp.MustCompile(`\b(gl|cus|apple|play|appsintoss)_[A-Za-z0-9:_.-]+|\b(sub|person|demand|buyer|sale|order)-[0-9]+`)
+var names = regexp.MustCompile(`\b(gl|cus|apple|play|appsintoss)_[A-Za-z0-9:_.-]*[A-Za-z0-9]|\b(sub|person|demand|buyer|sale|order)-[0-9]+`)
 
 // burstEach is of how many towns one is where all are due in the same minute, of accounts whose
 // pace is slow.
