@@ -416,6 +416,35 @@ func TestWhatBrokeAtTossMayBeRepeatedOrForgotten(t *testing.T) {
 	}
 }
 
+func TestADeclineIsUntoldWhereWhatBrokeIsRepeatedAndNotShown(t *testing.T) {
+	for name, c := range map[string]struct {
+		habits bank.Habits
+		want   bool
+	}{
+		"repeated":            {bank.Habits{KeepsBroken: true}, true},
+		"repeated, and shown": {bank.Habits{KeepsBroken: true, ShowsDeclines: true}, false},
+		"forgotten":           {bank.Habits{}, false},
+	} {
+		untold, declined := false, false
+		for seed := range uint64(20) {
+			s := newShop(t, c.habits)
+			for range seed {
+				s.World.Dice.Uint32()
+			}
+			s.card.Mood = bank.Always(bank.Poor)
+			s.Broken = 100_000
+			s.charge(order)
+			declined, untold = declined || len(s.declines) > 0, untold || s.Untold(order)
+			if s.Untold(order) && len(s.declines) == 0 {
+				t.Errorf("%s: what was not declined counts as untold", name)
+			}
+		}
+		if !declined || untold != c.want {
+			t.Errorf("%s: got declined %v, untold %v; want true, %v", name, declined, untold, c.want)
+		}
+	}
+}
+
 // A call that takes long is seen by whoever sends the same meanwhile, and is done though the
 // function that made it is gone.
 func TestSlowPaymentIsOneAndOutlivesItsFunction(t *testing.T) {

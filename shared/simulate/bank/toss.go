@@ -3,6 +3,7 @@ package bank
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"grantline/shared/billing"
@@ -35,6 +36,7 @@ type Toss struct {
 	byOrder  map[string]*Payment
 	byKey    map[string]*Payment
 	declines map[string]decline // by order
+	broke    map[string]bool    // by order, whatever was asked under its key
 	rows     []row
 }
 
@@ -117,7 +119,7 @@ func NewToss(w *simulate.World, h Habits) *Toss {
 	}
 	return &Toss{
 		desk: desk{Habits: h, world: w, name: toss.Name}, composer: g, keys: map[string]*billingKey{}, forms: map[string]*form{},
-		sent: map[request]*sent{}, byOrder: map[string]*Payment{}, byKey: map[string]*Payment{}, declines: map[string]decline{},
+		sent: map[request]*sent{}, byOrder: map[string]*Payment{}, byKey: map[string]*Payment{}, declines: map[string]decline{}, broke: map[string]bool{},
 	}
 }
 
@@ -227,9 +229,21 @@ func (t *Toss) finish(r request, s *sent, do func() answer) {
 			s.answer = broken
 		}
 	}
-	if s.answer.status == 500 && !t.KeepsBroken {
+	switch {
+	case s.answer.status != 500:
+	case t.KeepsBroken:
+		order, _, _ := strings.Cut(r.key, "_round")
+		t.broke[order] = true
+	default:
 		delete(t.sent, r)
 	}
+}
+
+// Untold says that an order was declined of which nobody will ever hear: what broke is said again
+// under its key, and Toss does not show what it has declined.
+func (t *Toss) Untold(order string) bool {
+	_, declined := t.declines[order]
+	return declined && !t.ShowsDeclines && t.broke[order]
 }
 
 // look is a request that changes nothing.

@@ -106,7 +106,7 @@ func (q *Quarter) attempted(s *subscription, n *period, o *order, e effect, now 
 	}
 	last, same := "", 0
 	for _, d := range n.declines {
-		if d.order == o.ID || !d.of(o, e) {
+		if d.order == o.ID || !d.of(o, e) || q.toss != nil && q.toss.Untold(d.order) {
 			continue
 		}
 		if d.class == billing.Hard {
