@@ -28,6 +28,7 @@ type order struct {
 	Amount       int64               `json:"amount"`
 	Currency     string              `json:"currency"`
 	Refunded     int64               `json:"refunded"`
+	DueAt        time.Time           `json:"dueAt"`
 	SentAt       time.Time           `json:"sentAt"`
 	Lease        time.Time           `json:"lease"`
 	Code         string              `json:"code"`
@@ -167,6 +168,9 @@ func (q *Quarter) orderWritten(item table.Item) {
 				s.last = was
 			}
 		}
+	}
+	if is.State == billing.Sending && before == "" && !is.OnDemand && is.Attempt == 1 && is.Period > 0 {
+		q.claimed(was)
 	}
 	if is.State == billing.Sending && !is.OnDemand && is.Attempt > 1 && !is.Lease.IsZero() && !is.Lease.Equal(leased) {
 		q.retried(was)

@@ -1,6 +1,22 @@
 package charging
 
-import "strings"
+import (
+	"strings"
+	"time"
+
+	"grantline/shared/billing"
+)
+
+// inTime is within what time of its date a period is asked for, whatever the weather: schedules may
+// be out for eight hours, twice.
+const inTime = 18 * time.Hour
+
+// claimed: the first attempt of a period that renews is made when it is due.
+func (q *Quarter) claimed(o *order) {
+	if s := q.subscription(o.Subscription); s.State == billing.StateActive && q.w.Now().After(o.DueAt.Add(inTime)) {
+		q.fail("what is due is asked for in time", "subscription %s: order %s of period %d, due at %s", s.ID, o.ID, o.Period, o.DueAt.Format(time.RFC3339))
+	}
+}
 
 // calls are what an account's queues were handed in one minute.
 type calls struct {

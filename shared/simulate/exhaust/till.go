@@ -29,6 +29,7 @@ type till struct {
 	taking   func(p payment)
 	back     func(r refund)
 	late     int // calls that come after the race
+	lateBy   time.Duration
 	// held says that the mandate is on hold, looked that it was looked at.
 	held, looked bool
 	// declines has every charge declined, deaf has every charge done and not heard, or lost, for a scene that is to be set.
@@ -91,7 +92,7 @@ func (t *till) call(verb, about string, write bool, do func()) (heard bool) {
 	case simulate.Lost, simulate.Busy:
 	case simulate.Late:
 		t.late++
-		t.path.World.After(10*time.Minute, func() { do(); t.late-- })
+		t.path.World.After(t.lateBy, func() { do(); t.late-- })
 	case simulate.Fine, simulate.Unheard, simulate.Vague, simulate.Stale, simulate.Partial:
 		do()
 	}

@@ -12,7 +12,7 @@ func handing() []Fault {
 		{
 			Name: "no-overlap", Is: "what comes into the index behind the cursor is not looked for",
 			Edits: edit(fanout, `	overlap = 2 * time.Minute`, `	overlap = 0 * time.Minute`),
-			Run:   inCharging.without("overdue"), Breaks: "nothing stuck",
+			Run:   sooner.without("overdue"), Breaks: "nothing stuck",
 		},
 		{
 			Name: "no-cursor", Is: "the cursor is not moved on, and the first in the index are handed over each minute",
@@ -28,7 +28,7 @@ func handing() []Fault {
 		}`, `		if len(found.Items) > 0 {
 			last = found.Items[len(found.Items)-1].Index.Sort
 		}`),
-			Run: inCharging.without("overdue"), Breaks: "nothing stuck",
+			Run: sooner.without("overdue"), Breaks: "nothing stuck",
 		},
 		{
 			Name: "sweep-looks-at-nothing", Is: "what has been due for long is not handed over again",
@@ -54,7 +54,7 @@ func handing() []Fault {
 			Name: "pace-of-each-shard", Is: "each shard of a lane takes the whole of its pace",
 			Edits: edit(fanout, `			most -= sent
 `, ``),
-			Run:   inCharging, Breaks: "retries never come in a burst",
+			Run: inCharging, Breaks: "retries never come in a burst",
 		},
 		{
 			Name: "busy-not-heeded", Is: "a gateway that asks for a slower pace is asked as fast as before",
@@ -67,7 +67,7 @@ func handing() []Fault {
 		at = now
 	}
 	s.Step`, `	s.Step`),
-			Run: inCharging.without("overdue"), Breaks: "nothing stuck",
+			Run: sooner.without("overdue"), Breaks: "nothing stuck",
 		},
 		{
 			Name: "reminder-lost-by-its-courier", Is: "a reminder that could not be sent is done with",

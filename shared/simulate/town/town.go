@@ -192,13 +192,31 @@ func paces(releases []deployment.Settings) map[string]int {
 }
 
 // crowd has whoever is asked ask for a slower pace for some minutes, in three months in which all
-// are due at once.
+// are due at once; and in the three after those the tables be out of reach for longer than a
+// message is tried, just when it was handed over.
 func (t *streets) crowd() {
+	usual := t.c.Faults
 	for month := range 3 {
-		from := Start.AddDate(0, month+1, 0)
-		t.w.At(from, func() { t.weather.CallBusy = 60_000 })
-		t.w.At(from.Add(12*time.Minute), func() { t.weather.CallBusy = t.c.Faults.CallBusy })
+		busy, out := usual, usual
+		busy.CallBusy, out.TableLost = 60_000, 100_000
+		t.spell(Start.AddDate(0, month+1, 0), 12*time.Minute, busy)
+		t.spell(Start.AddDate(0, month+4, 0).Truncate(time.Minute).Add(2*time.Minute+300*time.Millisecond), 100*time.Minute, out)
 	}
+}
+
+// spell is other weather for some time, where it is not calm.
+func (t *streets) spell(from time.Time, lasts time.Duration, is simulate.Faults) {
+	t.w.At(from, func() {
+		if t.weather.Faults != t.c.Faults {
+			return
+		}
+		t.weather.Faults = is
+		t.w.After(lasts, func() {
+			if t.weather.Faults == is {
+				t.weather.Faults = t.c.Faults
+			}
+		})
+	})
 }
 
 // longestOutage is deployment's.
