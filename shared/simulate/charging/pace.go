@@ -69,8 +69,8 @@ func (q *Quarter) handed(gateway string, n, most int) {
 
 // slowed takes note of what is written of a gateway's wish.
 func (q *Quarter) slowed(partition string) {
-	gateway, found := strings.CutPrefix(partition, q.prefix+"cursor#")
-	if gateway, found = strings.CutSuffix(gateway, "#busy"); !found || q.calls[gateway] == nil {
+	gateway, found := strings.CutSuffix(strings.TrimPrefix(partition, q.prefix+"cursor#"), "#busy")
+	if !found || q.calls[gateway] == nil {
 		return
 	}
 	if c, at := q.calls[gateway], q.minute(); c.busy != at {

@@ -13,7 +13,7 @@ func inSet(names string) Run { return Run{Sets: names, Paths: 2000} }
 
 // sooner is before the tables of a town are out of reach for so long that messages die: what is due
 // then is asked for late where nobody hands it over again.
-var sooner = Run{World: "charging", Seeds: "1-200", People: 50, Years: 0.3}
+var sooner = Run{World: "charging", Seeds: "1-60", People: 50, Years: 0.3}
 
 // charging are faults of how one attempt is claimed, sent and closed.
 func charging() []Fault {
