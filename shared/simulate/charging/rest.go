@@ -101,12 +101,18 @@ func (q *Quarter) refundsAtRest(p *payment, o *order) {
 			asked += r.Amount
 		}
 	}
+	lookalike := false
 	for _, r := range q.paid[p.id].Refunds {
 		if r.Key != "" && r.Done() {
 			made += r.Amount
 		}
 	}
-	if asked != made {
+	// One of ours that was lost, and as much given back at the console meanwhile, are one and the
+	// same to whoever looks: Toss's cancels name no key.
+	for _, r := range q.paid[p.id].Refunds {
+		lookalike = lookalike || r.Key == "" && r.Done() && r.Amount == asked-made
+	}
+	if asked != made && !(lookalike && q.toss != nil) {
 		q.fail("each refund is made once, and said to be", "payment %s of order %s: %d given back as we asked, and %d written", p.id, p.order, made, asked)
 	}
 }
