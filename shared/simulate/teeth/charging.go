@@ -46,7 +46,7 @@ func charging() []Fault {
 		// Nothing was sent;`, `	fresh, err := s, error(nil)
 	if err != nil {
 		// Nothing was sent;`),
-			Run: inCharging, Breaks: "nothing after \"you will not be charged\"",
+			Run: inSet("charge-cancel"), Breaks: "nothing after \"you will not be charged\"",
 		},
 		{
 			Name: "read-before-resend", Is: "what is sent again is sent though its subscription has ended meanwhile",

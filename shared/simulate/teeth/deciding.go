@@ -126,7 +126,7 @@ func deciding() []Fault {
 	gateway, err`, `		_ = item
 	}
 	gateway, err`),
-			Run: inCharging, Breaks: "nothing stuck",
+			Run: inSet("charge-plan"), Breaks: "nothing stuck",
 		},
 		{
 			Name: "old-card-blamed", Is: "a decline of the card before ends what a new card was given for",

@@ -28,7 +28,7 @@ func handing() []Fault {
 		}`, `		if len(found.Items) > 0 {
 			last = found.Items[len(found.Items)-1].Index.Sort
 		}`),
-			Run: sooner.without("overdue"), Breaks: "nothing stuck",
+			Run: Run{World: "charging", Seeds: "100-191", People: 50, Years: 0.3, Without: []string{"overdue"}}, Breaks: "nothing stuck",
 		},
 		{
 			Name: "sweep-looks-at-nothing", Is: "what has been due for long is not handed over again",

@@ -50,7 +50,7 @@ func refunding() []Fault {
 			Edits: edit(refund, `		if r.open() && r.Stray == "" {
 			return c, false, fault.New(fault.Unavailable`, `		if r.open() && r.Reference == "" {
 			return c, false, fault.New(fault.Unavailable`),
-			Run: inCharging, Breaks: "no more is given back than was taken",
+			Run: inSet("refund-two"), Breaks: "no more is given back than was taken",
 		},
 		{
 			Name: "refusal-of-a-repeat-believed", Is: "a refusal is believed that is of what an earlier send has done",
