@@ -46,7 +46,7 @@ func (q *Quarter) ordersAtRest() {
 			if o.SentAt.After(now.Add(-underWay)) {
 				continue
 			}
-			if s := q.subscription(o.Subscription); s.WakeAt.After(now) && s.WakeAt.Before(now.Add(15*24*time.Hour)) {
+			if s := q.subscription(o.Subscription); s.WakeAt.After(now.Add(-late)) && s.WakeAt.Before(now.Add(15*24*time.Hour)) {
 				continue // a page that its customer may still open, or a payment that its gateway has not decided
 			}
 			q.fail("nothing is stuck", "order %s of %s is %s, period %d, attempt %d", o.ID, o.Subscription, o.State, o.Period, o.Attempt)

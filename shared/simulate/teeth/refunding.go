@@ -31,9 +31,7 @@ func refunding() []Fault {
 		{
 			Name: "refund-without-balance", Is: "a refund does not say what was left before",
 			Edits: edit(refund, `Left: r.Left, TaxFree: r.TaxFree, Whole`, `Left: 0, TaxFree: r.TaxFree, Whole`),
-			Run:   inCharging,
-			Equivalent: "The key makes one refund of two; the balance is the second lock, for a key that the gateway has forgotten, " +
-				"and after the fortnight that keys surely live nothing is sent again without a look.",
+			Run:   inCharging, Breaks: "nothing is stuck",
 		},
 		{
 			Name: "refund-absent-is-asked-again", Is: "a refund that the gateway does not show at once is sent again",
