@@ -174,6 +174,20 @@ func TestForeignPaymentsAreNobodysBusiness(t *testing.T) {
 	}
 }
 
+func TestAfterDaysWithoutAComparisonEachOfThemIsCompared(t *testing.T) {
+	t.Parallel()
+	w, order := booked(t)
+	w.compareUntil()
+	w.gateway.strays[order] = billing.Payment{Key: "pay_second", Amount: 4900, Currency: "KRW", ApprovedAt: noon.Add(24 * time.Hour)}
+	w.clock.set(w.clock.Now().Add(days(5)))
+	w.compareUntil()
+	w.until(w.clock.Now().Add(24 * time.Hour))
+	if got := w.gateway.returned; len(got) != 1 {
+		t.Errorf("given back: got %v, want the second payment, of the first of those days", got)
+	}
+	w.sound("sub-1")
+}
+
 func TestADayBeginsAnewAfterAnOutage(t *testing.T) {
 	t.Parallel()
 	w, order := booked(t)

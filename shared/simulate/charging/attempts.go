@@ -98,6 +98,11 @@ func (q *Quarter) attempted(s *subscription, n *period, o *order, e effect, now 
 	}
 	n.attempts[o.ID] = true
 	q.Attempts++
+	if n.plan == "" {
+		n.plan = o.Plan
+	} else if n.plan != o.Plan {
+		q.fail("a period is of one plan", "subscription %s, period %d: order %s is of plan %s, and those before were of %s", s.ID, o.Period, o.ID, o.Plan, n.plan)
+	}
 	if len(n.attempts) > schedule.MostAttempts {
 		q.fail("at most four attempts", "subscription %s, period %d: order %s is the %dth", s.ID, o.Period, o.ID, len(n.attempts))
 	}

@@ -105,6 +105,7 @@ type period struct {
 	paid     []*order
 	declines []decline
 	attempts map[string]bool // orders that had an effect
+	plan     string          // of those
 }
 
 type decline struct {

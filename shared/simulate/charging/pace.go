@@ -29,8 +29,8 @@ type calls struct {
 }
 
 // unheeded is in how many minutes in a row it takes no heed of a gateway to have been asked for a
-// slower pace: once may be for the tables, which could not be read.
-const unheeded = 3
+// slower pace: some may be for the tables, which could not be read, were late, or could not be written.
+const unheeded = 5
 
 // pace has an account's queue tell what it is handed.
 func (q *Quarter) pace(gateway string) {
@@ -62,7 +62,7 @@ func (q *Quarter) handed(gateway string, n, most int) {
 	}
 	c.last = now
 	if c.over++; c.over == unheeded {
-		q.fail("a gateway that asks for a slower pace gets it", "%d were handed over to %s in a minute, of %d at most, for the %drd minute in a row",
+		q.fail("a gateway that asks for a slower pace gets it", "%d were handed over to %s in a minute, of %d at most, for %d minutes in a row",
 			c.sent, gateway, most/2, c.over)
 	}
 }

@@ -117,7 +117,7 @@ func deciding() []Fault {
 		{
 			Name: "plan-turns-in-dunning", Is: "another plan takes over in the middle of a period's attempts",
 			Edits: edit(subscription, `	return s.Next != nil && s.Attempt == 1 && !s.ended()`, `	return s.Next != nil && !s.ended()`),
-			Run:   inCharging, Breaks: "each period is charged at the price of its plan",
+			Run:   inCharging, Breaks: "a period is of one plan",
 		},
 		{
 			Name: "plan-turns-without-the-claim", Is: "another plan takes over beside the claim and not with it",
@@ -136,7 +136,7 @@ func deciding() []Fault {
 		{
 			Name: "another-means-unasked", Is: "a decline counts against the means of payment that we know of, whichever was asked",
 			Edits: edit(subscription, `	if c.Method == "" || c.Method == s.Method || s.replaced(c) {`, `	if s.Method != "-" {`),
-			Run:   inCharging, Breaks: "nothing after two equal declines",
+			Run:   Run{Of: "shared/billing", Test: "TestADeclineCountsAgainstTheMeansOfPaymentThatWasAsked"}, Breaks: "nothing after two equal declines",
 		},
 		{
 			Name: "end-before-it-is-paid-up", Is: "an agreement that was cancelled for its period's end is over at once",

@@ -28,7 +28,8 @@ type Edit struct {
 	Old, New string
 }
 
-// Run is a bounded run of the simulation: of seeds, or of exhaustive sets.
+// Run is a bounded run of the simulation: of seeds, or of exhaustive sets; or a unit test, of what
+// no town comes to.
 type Run struct {
 	World   string // "" for all
 	Seeds   string // "1-50"
@@ -39,11 +40,16 @@ type Run struct {
 	// Paths; instead of a world and its seeds.
 	Sets  string
 	Paths int
+	// Test is the one that sees it, of the package in Of; instead of the others.
+	Test, Of string
 }
 
 // String is the run as its command has it.
 func (r Run) String() string {
-	if r.Sets != "" {
+	switch {
+	case r.Test != "":
+		return r.Test + " of " + r.Of
+	case r.Sets != "":
 		return fmt.Sprintf("%d paths of %s", r.Paths, r.Sets)
 	}
 	s := cmp.Or(r.World, "all") + " " + r.Seeds

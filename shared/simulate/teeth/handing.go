@@ -42,7 +42,7 @@ func handing() []Fault {
 		}`, `		if last == "" {
 			at.Again = last
 		}`),
-			Run: inCharging, Breaks: "nothing stuck",
+			Run: Run{Of: "shared/billing", Test: "TestWhatNeverWorksDoesNotHoldUpWhatWasLost"}, Breaks: "nothing stuck",
 		},
 		{
 			Name: "pace-of-each-lane", Is: "each lane of an account takes the whole of its pace",
@@ -54,7 +54,7 @@ func handing() []Fault {
 			Name: "pace-of-each-shard", Is: "each shard of a lane takes the whole of its pace",
 			Edits: edit(fanout, `			most -= sent
 `, ``),
-			Run: inCharging, Breaks: "retries never come in a burst",
+			Run: Run{Of: "shared/billing", Test: "TestRule01RetriesNeverComeInBursts"}, Breaks: "retries never come in a burst",
 		},
 		{
 			Name: "busy-not-heeded", Is: "a gateway that asks for a slower pace is asked as fast as before",

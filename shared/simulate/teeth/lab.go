@@ -62,6 +62,9 @@ func (l Lab) Simulate(ctx context.Context, edits []Edit, run Run) (Finding, erro
 		return Finding{}, err
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
+	if run.Test != "" {
+		return l.test(ctx, overlay, run)
+	}
 	of, arguments := "./shared/simulate/cmd/simulate", []string{"-seeds", run.Seeds}
 	build := []string{"build", "-overlay", overlay}
 	if run.Sets != "" {
@@ -89,6 +92,20 @@ func (l Lab) Simulate(ctx context.Context, edits []Edit, run Run) (Finding, erro
 		return finding, ctx.Err()
 	}
 	finding.judge(output, err)
+	return finding, nil
+}
+
+// test runs one unit test.
+func (l Lab) test(ctx context.Context, overlay string, run Run) (Finding, error) {
+	output, err := l.command(ctx, mostBuilding, "go", "test", "-overlay", overlay, "-vet=off", "-count=1", "-timeout", l.Limit.String(), "-run", "^"+run.Test+"$", "./"+run.Of)
+	if ctx.Err() != nil {
+		return Finding{}, ctx.Err()
+	}
+	finding := judged(output, err)
+	finding.Run = run
+	if bytes.Contains(output, []byte("[no tests to run]")) {
+		finding.Verdict = Failed
+	}
 	return finding, nil
 }
 
@@ -135,11 +152,15 @@ func (l Lab) Units(ctx context.Context, edits []Edit) (Finding, error) {
 	if ctx.Err() != nil {
 		return Finding{}, ctx.Err()
 	}
-	var finding Finding
+	return judged(output, err), nil
+}
+
+// judged says what the end of the go command's tests means.
+func judged(output []byte, err error) (finding Finding) {
 	switch {
 	case err == nil:
 		finding.Verdict = Survived
-		return finding, nil
+		return finding
 	case bytes.Contains(output, []byte("panic: test timed out")):
 		finding.Verdict = Endless
 	case bytes.Contains(output, []byte("[build failed]")) || bytes.Contains(output, []byte("[setup failed]")):
@@ -152,7 +173,7 @@ func (l Lab) Units(ctx context.Context, edits []Edit) (Finding, error) {
 		finding.Verdict = Failed
 	}
 	finding.Output = tail(output)
-	return finding, nil
+	return finding
 }
 
 var failedTest = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,7 +36,7 @@ func TestEachFaultCanBePlanted(t *testing.T) {
 		if f.Is == "" || len(f.Edits) == 0 || (f.Breaks == "") == (f.Equivalent == "") {
 			t.Errorf("fault %s does not say what it is, and either what it breaks or why it breaks nothing", f.Name)
 		}
-		if f.Run.Seeds == "" && f.Run.Sets == "" {
+		if f.Run.Seeds == "" && f.Run.Sets == "" && !hasTest(t, root, f.Run) {
 			t.Errorf("fault %s names no run that looks for it", f.Name)
 		}
 		for _, e := range f.Edits {
@@ -52,6 +53,22 @@ func TestEachFaultCanBePlanted(t *testing.T) {
 			t.Errorf("layer %s: %v", l.Name, err)
 		}
 	}
+}
+
+// hasTest says whether the unit test that a run names is there.
+func hasTest(t *testing.T, root string, r teeth.Run) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(root, r.Of, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Test != "" && slices.ContainsFunc(files, func(file string) bool {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Contains(string(text), "func "+r.Test+"(t *testing.T)")
+	})
 }
 
 // All of them are built when they are looked for; one of each path shows here that the go

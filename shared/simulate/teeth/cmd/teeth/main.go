@@ -95,6 +95,7 @@ func (w wish) find(ctx context.Context) (missed int, err error) {
 			continue
 		}
 		switch {
+		case f.Run.Test != "":
 		case w.paths > 0:
 			f.Run = f.Sets(w.paths)
 		case w.seeds != "" && f.Run.Sets == "":
@@ -220,7 +221,7 @@ func (w wish) report(name string, is teeth.Finding, survives bool) {
 		verdict = "nothing broken"
 	}
 	where := is.Run.String()
-	if is.Run.Seeds == "" && is.Run.Sets == "" {
+	if is.Run.Seeds == "" && is.Run.Sets == "" && is.Run.Test == "" {
 		where = "unit tests"
 	}
 	if is.Where != "" {
