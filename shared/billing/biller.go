@@ -384,7 +384,7 @@ func (b *Biller) claim(ctx context.Context, scope table.Scope, s Subscription, l
 	case other.State != Void:
 		return other, item, false, nil
 	}
-	charge.Sends += other.Sends // void: surely not executed, and made again
+	charge.Sends, charge.Refunds = charge.Sends+other.Sends, other.Refunds // void: surely not executed, and made again
 	item, err = b.put(ctx, scope, charge, item, with...)
 	return charge, item, err == nil, err
 }

@@ -323,6 +323,51 @@ func TestAnAttemptUnderWayIsOfTheMeansOfPaymentThatItsPaymentNames(t *testing.T)
 	}
 }
 
+// A message comes twice. One has sent the retry to the old means of payment; the other finds that
+// there is a new one. The old one's decline is not the new one's.
+func TestADeclineOfTheMeansBeforeDoesNotTurnTheNewOneBack(t *testing.T) {
+	t.Parallel()
+	w := renewing(t, "usd")
+	w.dodo.post = silent
+	w.dodo.fate = refusing(map[string]string{"1.1": "INSUFFICIENT_FUNDS", "1.2": "!EXPIRED_CARD"})
+	w.until(thirdDay.Add(-time.Minute))
+	twice := false
+	w.tables.Fail = func(op memory.Op) (bool, error) {
+		if !twice && op.Method == "Commit" && len(w.dodo.sent()) == 2 {
+			twice = true
+			w.dodo.mended("pm_2")
+			if err := w.biller.Work(t.Context(), scope, "sub-1"); err != nil {
+				t.Errorf("the other message: got %v, want it to let go", err)
+			}
+		}
+		return false, nil
+	}
+	w.until(thirdDay.Add(days(2)))
+	if !twice {
+		t.Fatal("the attempt was not met while it was under way")
+	}
+	w.wantState(billing.StateActive)
+	if got := w.has(event.PaymentMethodChanged); got != 1 {
+		t.Errorf("got %d changes told, want 1", got)
+	}
+	w.sound()
+}
+
+// What is passing says nothing of a card, nor that there is another.
+func TestAPassingDeclineLeavesTheNewsOfANewCardToItsNotice(t *testing.T) {
+	t.Parallel()
+	w := renewing(t, "usd")
+	w.dodo.post = silent
+	w.dodo.mended("pm_2")
+	w.dodo.fate = refusing(map[string]string{"1.1": "~INVALID_REQUEST"})
+	w.until(renews.Add(days(1)))
+	w.dodo.post = nil
+	w.dodo.set(func(*mandate) {}) // its notice, late
+	w.until(renews.Add(days(1) + time.Hour))
+	w.wantState(billing.StateActive)
+	w.sound()
+}
+
 // What ended at the gateway is a cancellation: the paid period is used up.
 func TestAMandateThatEndsAtTheGatewayEndsItsAgreementWithThePaidPeriod(t *testing.T) {
 	t.Parallel()

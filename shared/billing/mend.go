@@ -1,6 +1,7 @@
 package billing
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -156,6 +157,7 @@ func (b *Biller) ready(ctx context.Context, scope table.Scope, g Mandates, s rea
 			return true, nil
 		}
 		next := s.unblamed() // another means of payment: with the next message, and nothing is known against it
+		next.Cards++         // whatever is under way is of the one before
 		next.OnHold, next.Method, next.Opening, next.AskedAt = false, m.Method, nil, time.Time{}
 		return false, lost(b.tell(ctx, scope, s, next.wake(StepCharge, now, now), event.Event{Type: event.PaymentMethodChanged, NextAttemptAt: &next.NextDueAt}))
 	case MandateEnded:
@@ -207,7 +209,7 @@ func (b *Biller) unclaimedAttempt(ctx context.Context, scope table.Scope, s Subs
 		if err != nil || charge.State != Void {
 			return charge, was, err
 		}
-		void.Sends = charge.Sends
+		void = charge.void(cmp.Or(code, charge.Code)) // a refund of what turned up for it may be under way
 	}
 	item, err := void.item(was, scope)
 	return void, item, err

@@ -131,7 +131,7 @@ func (b *Biller) settle(ctx context.Context, scope table.Scope, charge Charge, s
 			next, told = s.paid(now)
 		case s.replaced(charge):
 			next, told = s.outdated(next, told, now)
-		case charged.Method != s.Method:
+		case s.Method != "" && charged.Method != s.Method:
 			of.Tell(event.Event{Type: event.PaymentMethodChanged, At: now, SubscriptionID: s.ID, PlanID: s.Plan, Entitlement: s.Terms.Entitlement})
 		}
 		e := event.Event{

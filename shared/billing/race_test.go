@@ -1,6 +1,7 @@
 package billing_test
 
 import (
+	"encoding/json"
 	"slices"
 	"sync"
 	"testing"
@@ -409,4 +410,42 @@ func TestAnAttemptThatAClockBehindHasClaimedIsNotPassedOverAsLapsed(t *testing.T
 		t.Errorf("got %d charges sent, %d periods renewed; want the sign-up's and two, of which each renewed its period", got, renewed)
 	}
 	w.sound("sub-1")
+}
+
+// Money that turned up for an attempt which counts as not made is being given back when its period
+// lapses, or is asked for once more.
+func TestARefundOfAnOrderThatWasNotMadeOutlivesItsPeriod(t *testing.T) {
+	t.Parallel()
+	for name, at := range map[string]time.Time{"lapsed": due.AddDate(0, 1, 0).Add(time.Second), "made again": due.Add(time.Hour)} {
+		w := renewal(t, "monthly")
+		ours := true
+		w.gateway.fate = func(c call) fate { return fate{ours: ours && attemptName(c.order) == "1.1"} }
+		w.until(due.Add(20 * time.Minute))
+		o := w.order(1, 1)
+		if o.State != billing.Void {
+			t.Fatalf("%s: got the order %s, want it void", name, o.State)
+		}
+		item, err := w.tables.Get(t.Context(), table.Key{Table: table.Orders, Partition: scope.Key(o.ID)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Refunds = append(o.Refunds, billing.Refund{
+			Reference: "gl_stray", Amount: 4900, Left: 4900, Stray: "pay_stray", Currency: "KRW", State: billing.RefundUnknown, Unsure: true,
+			AskedAt: at.Add(-time.Hour), LookAt: at.Add(time.Hour),
+		})
+		if item.Data, err = json.Marshal(o); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.tables.Commit(t.Context(), table.Put(item)); err != nil {
+			t.Fatal(err)
+		}
+		ours = false
+		w.clock.set(at)
+		if err := w.biller.Work(t.Context(), scope, "sub-1"); err != nil {
+			t.Errorf("%s: got %v, want its message let go", name, err)
+		}
+		if o = w.order(1, 1); len(o.Refunds) != 1 || o.Refunds[0].Stray != "pay_stray" {
+			t.Errorf("%s: got the order %s with the refunds %v, want the one that is under way", name, o.State, o.Refunds)
+		}
+	}
 }

@@ -304,16 +304,16 @@ func (s Subscription) declined(code string, class Class, now time.Time) (Subscri
 }
 
 // replaced says that another means of payment had taken the place of the one that an attempt
-// was declined of, while it was under way.
+// was declined of, while it was under way. What is passing is no card's.
 func (s Subscription) replaced(c Charge) bool {
-	return s.Cards > c.Cards && (c.Method == "" || c.Method != s.Method)
+	return s.Cards > c.Cards && (c.Method == "" || c.Method != s.Method || c.Class == Passing)
 }
 
 // charged is the subscription with the means of payment that an attempt was declined of. Where
 // that is another than the one that is known, of which the gateway's word did not arrive, what is
 // known against the one before says nothing of it.
 func (s Subscription) charged(c Charge) Subscription {
-	if c.Method == "" || c.Method == s.Method || s.replaced(c) {
+	if c.Method == "" || c.Method == s.Method || c.Class == Passing || s.replaced(c) {
 		return s
 	}
 	if s.Method != "" {
