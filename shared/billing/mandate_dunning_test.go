@@ -279,6 +279,12 @@ func TestADeclineCountsAgainstTheMeansOfPaymentThatWasAsked(t *testing.T) {
 		w.dodo.post = silent
 		w.dodo.mended("pm_2")
 		w.dodo.fate = refusing(map[string]string{"1.1": code, "1.2": code})
+		w.until(renews.Add(time.Hour))
+		for _, e := range w.events() {
+			if owed := code[0] != '!'; e.Type == event.PaymentMethodChanged && (e.NextAttemptAt != nil) != owed {
+				t.Errorf("%s: got %v as the next attempt of the change, want one: %v", code, e.NextAttemptAt, owed)
+			}
+		}
 		w.until(thirdDay.Add(days(1)))
 		w.wantState(billing.StateUnpaid)
 		w.dodo.post = nil

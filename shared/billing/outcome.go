@@ -132,7 +132,11 @@ func (b *Biller) settle(ctx context.Context, scope table.Scope, charge Charge, s
 		case s.replaced(charge):
 			next, told = s.outdated(next, told, now)
 		case s.Method != "" && charged.Method != s.Method:
-			of.Tell(event.Event{Type: event.PaymentMethodChanged, At: now, SubscriptionID: s.ID, PlanID: s.Plan, Entitlement: s.Terms.Entitlement})
+			changed := event.Event{Type: event.PaymentMethodChanged, At: now, SubscriptionID: s.ID, PlanID: s.Plan, Entitlement: s.Terms.Entitlement}
+			if next.State == StatePastDue {
+				changed.NextAttemptAt = &next.NextDueAt
+			}
+			of.Tell(changed)
 		}
 		e := event.Event{
 			Type: told, At: now, OrderID: charge.ID, SubscriptionID: s.ID, PlanID: s.Plan, Entitlement: s.Terms.Entitlement,

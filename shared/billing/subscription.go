@@ -318,6 +318,7 @@ func (s Subscription) charged(c Charge) Subscription {
 	}
 	if s.Method != "" {
 		s = s.unblamed()
+		s.Opening, s.AskedAt = nil, time.Time{} // its page has been used
 	}
 	s.Method = c.Method
 	return s
