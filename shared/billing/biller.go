@@ -453,7 +453,7 @@ func (b *Biller) overtaken(ctx context.Context, scope table.Scope, s read, charg
 // send makes the call of a charge that is claimed by us, and writes down what came of it.
 func (b *Biller) send(ctx context.Context, g Gateway, scope table.Scope, s read, c *customer.Customer, charge Charge, item table.Item, l letter) error {
 	calling, cancel := clock.LeaveRoom(ctx, answerMargin)
-	outcome := g.Charge(calling, charge.ID, Card{BillingKey: string(l.billingKey), CustomerKey: s.CustomerKey}, l.body)
+	outcome := charge.unspent(g.Charge(calling, charge.ID, Card{BillingKey: string(l.billingKey), CustomerKey: s.CustomerKey}, l.body))
 	cancel()
 	b.Log.InfoContext(ctx, "charge sent", "order", charge.ID, "subscription", s.ID, "period", charge.Period,
 		"attempt", charge.Attempt, "send", charge.Sends, "result", outcome.Result, "code", outcome.Code)
@@ -464,9 +464,9 @@ func (b *Biller) send(ctx context.Context, g Gateway, scope table.Scope, s read,
 func (b *Biller) find(ctx context.Context, g Gateway, c Charge, l letter, customerKey string) Outcome {
 	calling, cancel := clock.LeaveRoom(ctx, answerMargin)
 	defer cancel()
-	found := g.Find(calling, c.ID, Want{
+	found := c.unspent(g.Find(calling, c.ID, Want{
 		Amount: money.Of(c.Amount, c.Currency), Card: Card{BillingKey: string(l.billingKey), CustomerKey: customerKey}, Payment: c.key(), Since: minOf(c.DueAt, c.SentAt),
-	})
+	}))
 	b.Log.InfoContext(ctx, "charge looked up", "order", c.ID, "subscription", c.Subscription, "result", found.Result, "code", found.Code)
 	return found
 }

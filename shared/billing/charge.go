@@ -5,6 +5,7 @@ import (
 	"encoding/base32"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -160,6 +161,22 @@ func (c Charge) after(o Outcome, now time.Time) Charge {
 func (c Charge) accepted(payment string) Charge {
 	c.State, c.Code, c.Lease, c.AbsentSince, c.Payment = Sending, "", time.Time{}, time.Time{}, &Payment{Key: payment}
 	return c
+}
+
+// unspent is what the gateway says of an open order without the payments that are being given
+// back, or were: they turned up while it counted as not made, and do not pay it.
+func (c Charge) unspent(o Outcome) Outcome {
+	if !c.open() || o.Result != Taken {
+		return o
+	}
+	left := slices.DeleteFunc(append([]Payment{o.Payment}, o.Others...), func(p Payment) bool {
+		return slices.ContainsFunc(c.Refunds, func(r Refund) bool { return r.Stray == p.Key && r.State != RefundRefused })
+	})
+	if len(left) == 0 {
+		return Outcome{Result: Absent}
+	}
+	o.Payment, o.Others = left[0], left[1:]
+	return o
 }
 
 // key of the gateway's payment, "" if it is not known.

@@ -169,7 +169,7 @@ func (b *Biller) sendDemand(ctx context.Context, scope table.Scope, s read, c Ch
 			return change{}, false, nil
 		}
 		next := c
-		next.Sends, next.SentAt, next.Sealed = was.Sends, was.SentAt, l.sealed
+		next.Sends, next.SentAt, next.Refunds, next.Sealed = was.Sends, was.SentAt, was.Refunds, l.sealed
 		next = next.sending(now, b.Lease)
 		next.LookAt = next.Lease
 		return change{Charge: next}, true, nil
@@ -191,7 +191,7 @@ func (b *Biller) sendDemand(ctx context.Context, scope table.Scope, s read, c Ch
 // deliverDemand makes the call of an order that is claimed by us.
 func (b *Biller) deliverDemand(ctx context.Context, g Gateway, scope table.Scope, c Charge, customerKey string, l letter) (Charge, bool, error) {
 	calling, cancel := clock.LeaveRoom(ctx, answerMargin)
-	o := g.Charge(calling, c.ID, Card{BillingKey: string(l.billingKey), CustomerKey: customerKey}, l.body)
+	o := c.unspent(g.Charge(calling, c.ID, Card{BillingKey: string(l.billingKey), CustomerKey: customerKey}, l.body))
 	cancel()
 	b.Log.InfoContext(ctx, "charge on demand sent", "order", c.ID, "subscription", c.Subscription, "send", c.Sends, "result", o.Result, "code", o.Code)
 	closed, err := b.closeDemand(ctx, scope, c, o)

@@ -610,3 +610,18 @@ func TestNoPageIsNoReasonToMissAReminder(t *testing.T) {
 	}
 	w.sound()
 }
+
+// Whoever was never told which means of payment it is learns it by a decline: that is no change.
+func TestADeclineThatNamesTheFirstMeansOfPaymentTellsNoChange(t *testing.T) {
+	t.Parallel()
+	for name, code := range map[string]string{"soft": "INSUFFICIENT_FUNDS", "passing": "~INVALID_REQUEST"} {
+		w := renewing(t, "usd")
+		w.change("sub-1", func(s *billing.Subscription) { s.Method = "" })
+		w.dodo.fate = refusing(map[string]string{"1.1": code})
+		w.until(thirdDay.Add(time.Hour))
+		w.wantState(billing.StateActive)
+		if got := w.has(event.PaymentMethodChanged); got != 0 {
+			t.Errorf("%s: got %d changes told, want none: there was none", name, got)
+		}
+	}
+}

@@ -251,6 +251,7 @@ func (s Subscription) paid(now time.Time) (Subscription, event.Type) {
 // next goes on to the period after.
 func (s Subscription) next(now time.Time) Subscription {
 	s = s.unblamed()
+	s.OnHold = false // it may have been mended without a word; its first attempt tells
 	s.Period, s.Attempt, s.Reminded, s.Hastened, s.Passed, s.Round = s.Period+1, 1, 0, false, 0, 0
 	s.NextDueAt = s.dueOf(s.Period)
 	return s.wake(StepCharge, s.NextDueAt, now)
@@ -313,7 +314,7 @@ func (s Subscription) replaced(c Charge) bool {
 // that is another than the one that is known, of which the gateway's word did not arrive, what is
 // known against the one before says nothing of it.
 func (s Subscription) charged(c Charge) Subscription {
-	if c.Method == "" || c.Method == s.Method || c.Class == Passing || s.replaced(c) {
+	if c.Method == "" || c.Method == s.Method || c.Class == Passing && s.Method != "" || s.replaced(c) {
 		return s
 	}
 	if s.Method != "" {

@@ -135,7 +135,7 @@ func deciding() []Fault {
 		},
 		{
 			Name: "another-means-unasked", Is: "a decline counts against the means of payment that we know of, whichever was asked",
-			Edits: edit(subscription, `	if c.Method == "" || c.Method == s.Method || c.Class == Passing || s.replaced(c) {`, `	if s.Method != "-" {`),
+			Edits: edit(subscription, `	if c.Method == "" || c.Method == s.Method || c.Class == Passing && s.Method != "" || s.replaced(c) {`, `	if s.Method != "-" {`),
 			Run:   Run{Of: "shared/billing", Test: "TestADeclineCountsAgainstTheMeansOfPaymentThatWasAsked"}, Breaks: "nothing after two equal declines",
 		},
 		{
