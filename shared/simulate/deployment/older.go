@@ -132,6 +132,10 @@ func (d *Deployment) tick(schedule string) func(context.Context) (time.Time, err
 			tick = r.code.Tick
 		}
 		idle, err := tick(ctx, schedule)
+		if d.uneven(r) {
+			clear(said)
+			return time.Time{}, err
+		}
 		if !d.twoVersions() {
 			return idle, err
 		}
@@ -166,6 +170,15 @@ func (d *Deployment) tick(schedule string) func(context.Context) (time.Time, err
 		clear(said)
 		return idle, nil
 	}
+}
+
+// uneven says whether a release is at work beside one, or after it, that has another number of
+// shards: whoever knows of fewer does not see what lies in the others', so that its word lets no
+// run be skipped. The schedules of template.yaml skip none.
+func (d *Deployment) uneven(r *Release) bool {
+	return slices.ContainsFunc(d.atWork(d.World.Now()), func(other *Release) bool {
+		return other.Release.Biller.Shards != r.Release.Biller.Shards
+	})
 }
 
 // twoVersions says whether releases differ in their code.
