@@ -221,28 +221,42 @@ func (b *Biller) adopt(ctx context.Context, scope table.Scope, c Charge, p Payme
 // elsewhere is the reason of what was given back without our asking for it.
 const elsewhere = "Given back at the gateway."
 
+func (r Refund) adopted() bool {
+	return r.State == RefundDone && r.Stray == "" && r.Reason == elsewhere
+}
+
 // restore takes back what was adopted of a dispute that was lost, and is won after all. Of what
 // we gave back ourselves, or may be giving back, nothing is taken back.
 func (b *Biller) restore(ctx context.Context, scope table.Scope, c Charge, p Payment) error {
+	seen := c.Refunded
 	_, err := b.rewrite(ctx, scope, c.ID, func(c Charge, now time.Time) (change, bool, error) {
 		ours := slices.ContainsFunc(c.Refunds, func(r Refund) bool { return r.open() && r.Stray == "" })
 		back := c.Refunded - min(p.Returned, c.Amount)
 		if c.State != Paid || c.key() != p.Key || ours || back <= 0 {
 			return change{Charge: c}, false, nil
 		}
-		c.Refunds = slices.Clone(c.Refunds)
-		amount := int64(0)
-		for i, r := range slices.Backward(c.Refunds) {
-			if r.State != RefundDone || r.Stray != "" || r.Reason != elsewhere || r.Amount > back-amount {
-				continue
-			}
-			amount += r.Amount
-			c.Refunds[i].State = RefundRefused
+		if c.Refunded != seen {
+			// What the gateway said may be from before a refund of ours that is over by now.
+			return change{Charge: c}, false, fault.New(fault.Unavailable, "order_changed", "Money of order %s was given back meanwhile; look again.", c.ID)
 		}
-		if amount == 0 {
+		c.Refunds = slices.Clone(c.Refunds)
+		rest := back
+		for i, r := range slices.Backward(c.Refunds) {
+			if r.adopted() && r.Amount <= rest {
+				rest -= r.Amount
+				c.Refunds[i].State = RefundRefused
+			}
+		}
+		if rest > 0 { // adopted at one look with what was given back for good
+			if i := slices.IndexFunc(c.Refunds, func(r Refund) bool { return r.adopted() && r.Amount > rest }); i >= 0 {
+				c.Refunds[i].Amount -= rest
+				rest = 0
+			}
+		}
+		if rest == back {
 			return change{Charge: c}, false, nil
 		}
-		return c.restored(amount, now), true, nil
+		return c.restored(back-rest, now), true, nil
 	})
 	return err
 }

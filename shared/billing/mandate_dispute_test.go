@@ -2,13 +2,16 @@ package billing_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
 
 	"grantline/shared/billing"
 	"grantline/shared/event"
+	"grantline/shared/fault"
 	"grantline/shared/notice"
+	"grantline/shared/table"
 )
 
 // seize is a dispute of a payment that was lost, of which no notice came in.
@@ -150,4 +153,74 @@ func TestADisputeWaitsForARefundThatIsUnderWay(t *testing.T) {
 	w.compareAll()
 	w.wantRefunded(999)
 	w.wantAccess(false)
+}
+
+// The notice of money that was given back at the console is lost, and the bank takes the rest on the
+// same day: both are adopted at one look, and the bank's part alone comes back.
+func TestADisputeThatIsWonRestoresItsPartOfWhatOneLookAdopted(t *testing.T) {
+	t.Parallel()
+	w := subscribed(t, "usd")
+	w.until(noon.Add(days(20)))
+	w.compareAll()
+	payment := w.dodo.transfers[0]
+	w.dodo.repaid = append(w.dodo.repaid, &repayment{payment: payment.key, order: payment.order, amount: 948, decided: w.clock.Now()})
+	w.seize("dsp_1", payment)
+	w.dodo.repaid[len(w.dodo.repaid)-1].amount = 51
+	dispute := func(word string) {
+		w.toldOf(func(h *notice.Hint) { h.Type, h.Payment = "dispute."+word, payment.key })
+	}
+	dispute("lost")
+	w.wantRefunded(999)
+	w.wantAccess(false)
+
+	w.win()
+	dispute("won")
+	w.wantRefunded(948)
+	w.wantAccess(true)
+	w.wantHas(event.ChargeRestored, 1)
+	w.until(noon.Add(days(25)))
+	w.compareAll()
+	w.wantRefunded(948)
+	w.wantHas(event.ChargeRefunded, 1)
+	w.wantHas(event.ChargeRestored, 1)
+}
+
+// What the gateway said of the payment is from before a refund of ours, which is over when the bank's
+// part is to come back: it is looked at again.
+func TestADisputeThatIsWonBesideARefundIsLookedAtAgain(t *testing.T) {
+	t.Parallel()
+	w := subscribed(t, "usd")
+	payment := w.dodo.transfers[0]
+	back := func(amount int64) {
+		w.dodo.repaid = append(w.dodo.repaid, &repayment{payment: payment.key, order: payment.order, amount: amount, decided: w.clock.Now()})
+	}
+	back(400)
+	w.seize("dsp_1", payment)
+	w.dodo.repaid[len(w.dodo.repaid)-1].amount = 100
+	h := billing.Hint{Order: paidOrder, Payment: payment.key, Gateway: "dodo", Returned: true, Disputed: true}
+	_, err := w.biller.LookAgain(t.Context(), scope, h)
+	must(t, err)
+	w.wantRefunded(500)
+
+	w.win()
+	w.dodo.find = func(int) bool {
+		item, err := w.tables.Get(t.Context(), table.Key{Table: table.Orders, Partition: scope.Key(paidOrder)})
+		must(t, err)
+		o := w.found(paidOrder)
+		o.Refunded += 200
+		o.Refunds = append(o.Refunds, billing.Refund{Reference: "r-1", Amount: 200, Left: 499, Reason: "asked", State: billing.RefundDone})
+		item.Data, err = json.Marshal(o)
+		must(t, err)
+		must(t, w.tables.Commit(t.Context(), table.Put(item)))
+		return false
+	}
+	if _, err := w.biller.LookAgain(t.Context(), scope, h); !isFault(err, fault.Unavailable) {
+		t.Errorf("got %v, want an outage, so that it comes again", err)
+	}
+	w.wantRefunded(700)
+	w.dodo.find = nil
+	back(200)
+	_, err = w.biller.LookAgain(t.Context(), scope, h)
+	must(t, err)
+	w.wantRefunded(600)
 }

@@ -88,12 +88,18 @@ func refunding() []Fault {
 		},
 		{
 			Name: "dispute-won-is-not-heard", Is: "money that a bank gave us again stays given back in the books",
-			Edits: edit(again, `		c.Refunds = slices.Clone(c.Refunds)
-		amount := int64(0)
-		for i, r`, `		c.Refunds = nil
-		amount := int64(0)
-		for i, r`),
-			Run: inCharging, Breaks: "what the books gave back is what the gateway gave back",
+			Edits: edit(again, `		if rest == back {`, `		if rest <= back {`),
+			Run:   inCharging, Breaks: "what the books gave back is what the gateway gave back",
+		},
+		{
+			Name: "dispute-won-gives-all-or-nothing", Is: "what one look had adopted, the bank's part and another, comes back whole or not at all",
+			Edits: edit(again, `		if rest > 0 {`, `		if rest < 0 {`),
+			Run:   Run{Of: "shared/billing", Test: "TestADisputeThatIsWonRestoresItsPartOfWhatOneLookAdopted"}, Breaks: "what the books gave back is what the gateway gave back",
+		},
+		{
+			Name: "given-back-and-pays", Is: "a payment that is being given back pays the order that is made again",
+			Edits: edit(charge, `	if !c.open() || o.Result != Taken {`, `	if o.Result != "" || !c.open() {`),
+			Run:   Run{Of: "shared/billing", Test: "TestAPaymentThatIsBeingGivenBackDoesNotPayTheOrderMadeAgain"}, Breaks: "no record without money",
 		},
 		{
 			Name: "comparison-looks-at-nothing", Is: "the day's statement is read, and nothing follows from it",
