@@ -464,9 +464,13 @@ func (b *Biller) send(ctx context.Context, g Gateway, scope table.Scope, s read,
 func (b *Biller) find(ctx context.Context, g Gateway, c Charge, l letter, customerKey string) Outcome {
 	calling, cancel := clock.LeaveRoom(ctx, answerMargin)
 	defer cancel()
-	found := c.unspent(g.Find(calling, c.ID, Want{
+	want := Want{
 		Amount: money.Of(c.Amount, c.Currency), Card: Card{BillingKey: string(l.billingKey), CustomerKey: customerKey}, Payment: c.key(), Since: minOf(c.DueAt, c.SentAt),
-	}))
+	}
+	if c.open() { // whoever sees one of those sees no other of the same order that was declined
+		want.Passed = c.strays()
+	}
+	found := c.unspent(g.Find(calling, c.ID, want))
 	b.Log.InfoContext(ctx, "charge looked up", "order", c.ID, "subscription", c.Subscription, "result", found.Result, "code", found.Code)
 	return found
 }

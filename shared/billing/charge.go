@@ -164,20 +164,39 @@ func (c Charge) accepted(payment string) Charge {
 }
 
 // unspent is what the gateway says of an open order without the payments that are being given
-// back, or were: they turned up while it counted as not made, and do not pay it.
+// back, or were: they turned up while it counted as not made, and do not pay it. Nor does one that
+// was given back whole elsewhere, beside one that was not.
 func (c Charge) unspent(o Outcome) Outcome {
 	if !c.open() || o.Result != Taken {
 		return o
 	}
+	gone := func(p Payment) bool { return p.Amount > 0 && p.Returned >= p.Amount }
 	left := slices.DeleteFunc(append([]Payment{o.Payment}, o.Others...), func(p Payment) bool {
-		return slices.ContainsFunc(c.Refunds, func(r Refund) bool { return r.Stray == p.Key && r.State != RefundRefused })
+		refused := func(r Refund) bool { return r.Stray == p.Key } // since somebody else was first
+		return c.spent(p.Key) || gone(p) && slices.ContainsFunc(c.Refunds, refused)
 	})
+	if slices.ContainsFunc(left, func(p Payment) bool { return !gone(p) }) {
+		left = slices.DeleteFunc(left, gone)
+	}
 	if len(left) == 0 {
 		return Outcome{Result: Absent}
 	}
 	o.Payment, o.Others = left[0], left[1:]
 	return o
 }
+
+// strays are the payments of the order that are being given back, or were, while it counted as not
+// made.
+func (c Charge) strays() (keys []string) {
+	for _, r := range c.Refunds {
+		if r.Stray != "" && r.State != RefundRefused {
+			keys = append(keys, r.Stray)
+		}
+	}
+	return keys
+}
+
+func (c Charge) spent(payment string) bool { return slices.Contains(c.strays(), payment) }
 
 // key of the gateway's payment, "" if it is not known.
 func (c Charge) key() string {

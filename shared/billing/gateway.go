@@ -181,6 +181,7 @@ type Want struct {
 	Card    Card      // that was charged
 	Payment string    // the gateway's id of the payment, "" if it never said
 	Since   time.Time // nothing was sent before
+	Passed  []string  // payments of the order that are not looked for: they are being given back
 }
 
 // Refunding asks for money of a payment back.

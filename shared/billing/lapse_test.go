@@ -36,3 +36,29 @@ func TestAHoldDoesNotOutliveALapsedPeriod(t *testing.T) {
 		}
 	}
 }
+
+// The outage ends too late for a second attempt of the period, and the mandate is on hold still: it
+// is looked at until it is mended, with or without a word.
+func TestAMandateThatIsStillOnHoldAfterALapseIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{"pm_1", "pm_2"} {
+		for _, told := range []bool{false, true} {
+			w := renewing(t, "usd")
+			w.dodo.holds, w.dodo.post = true, silent
+			w.dodo.fate = refusing(map[string]string{"1.1": "INSUFFICIENT_FUNDS"})
+			w.until(thirdDay.Add(-5 * time.Hour)) // known to be on hold
+			w.clock.set(renews.AddDate(0, 1, 0).Add(days(20)))
+			w.until(renews.AddDate(0, 1, 0).Add(days(21)))
+			w.wantState(billing.StateUnpaid)
+			if told {
+				w.dodo.post = nil
+			}
+			w.dodo.holds = false
+			w.dodo.mended(method)
+			w.until(renews.AddDate(0, 1, 0).Add(days(24)))
+			if s := w.subscription("sub-1"); s.State != billing.StateActive {
+				t.Errorf("%s, told %v: got %s with %q next, want it active", method, told, s.State, s.Step)
+			}
+		}
+	}
+}

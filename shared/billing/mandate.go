@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"grantline/shared/clock"
@@ -243,9 +244,12 @@ func (b *Biller) approve(ctx context.Context, scope table.Scope, s read, m Manda
 			if err != nil {
 				return err
 			}
+			// One that was not sent yet is let go of: the payment is the order's own again.
+			refunds := slices.DeleteFunc(slices.Clone(c.Refunds), func(r Refund) bool { return r.open() && r.Sends == 0 })
 			if c, err = b.opened(ctx, scope, s.Subscription, mandate, s.AskedAt); err != nil {
 				return err
 			}
+			c.Refunds = refunds
 		}
 		c.SentAt, c.LastSentAt, c.AbsentSince = now, now, time.Time{}
 		order, err := c.item(item, scope)

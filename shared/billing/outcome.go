@@ -42,7 +42,7 @@ func (b *Biller) close(ctx context.Context, scope table.Scope, s read, c *custom
 // finish writes a final outcome into its order and advances the subscription. Whoever
 // else wrote into the order meanwhile, the gateway's word ends it, unless it had ended.
 func (b *Biller) finish(ctx context.Context, scope table.Scope, s read, c *customer.Customer, ours Charge, item table.Item) error {
-	charge := ours
+	charge, spent := ours, false
 	err := b.again(ctx, func() error {
 		_, err := b.put(ctx, scope, charge, item)
 		if !errors.As(err, new(*table.Conflict)) {
@@ -56,11 +56,17 @@ func (b *Biller) finish(ctx context.Context, scope table.Scope, s read, c *custo
 		if charge, err = DecodeCharge(item); err != nil || charge.settled() {
 			return err
 		}
+		if spent = ours.State == Paid && charge.spent(ours.key()); spent {
+			return nil
+		}
 		charge = charge.settledAs(ours)
 		return overtaken
 	})
 	if err != nil {
 		return err
+	}
+	if spent {
+		return nil // somebody else found it under the void order and has it given back
 	}
 	if ours.State == Paid && charge.State != Paid {
 		if err := b.giveBack(ctx, scope, charge.ID, *ours.Payment, "The order had been closed without a payment."); err != nil {

@@ -434,6 +434,9 @@ func (b *Biller) giveBack(ctx context.Context, scope table.Scope, id string, p P
 			r.Stray, r.Currency, r.Amount, r.Left = "", "", c.Amount-c.Refunded, c.Amount-c.Refunded
 			r.TaxFree = c.taxFreeOf(r.Amount, r.Left)
 		}
+		if !own && r.Amount <= 0 && p.Amount > 0 { // already, elsewhere: written down, so that it pays no order made again
+			r.Amount, r.Left, r.Reason, r.State, r.DoneAt, r.LookAt = p.Amount, p.Amount, elsewhere, RefundDone, now, time.Time{}
+		}
 		known := slices.ContainsFunc(c.Refunds, func(o Refund) bool { return o.Reference == r.Reference })
 		if c.ID == "" || c.open() || known || r.Amount <= 0 {
 			return change{Charge: c}, false, nil
@@ -443,7 +446,7 @@ func (b *Biller) giveBack(ctx context.Context, scope table.Scope, id string, p P
 			return change{Charge: c}, false, fault.New(fault.Unavailable, "refund_in_progress", "Another refund of order %s is under way.", c.ID)
 		}
 		c.Refunds = append(slices.Clone(c.Refunds), r)
-		added = true
+		added = r.open()
 		return change{Charge: c}, true, nil
 	})
 	if err == nil && added {

@@ -301,6 +301,9 @@ func (s Subscription) declined(code string, class Class, now time.Time) (Subscri
 			return next, event.ChargeDeclined
 		}
 	}
+	if ofMandate[code] { // only a look tells that it is mended
+		s.OnHold, s.AskedAt = true, now
+	}
 	return s.over(now)
 }
 

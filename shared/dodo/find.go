@@ -32,7 +32,8 @@ const (
 
 // Find looks up the payments of an order. With want.Payment it looks at that one; without,
 // it lists the payments of the mandate since want.Since, and looks at those that carry the
-// order's id in their metadata. A payment that was given back since was taken all the same.
+// order's id in their metadata, but for want.Passed. A payment that was given back since was
+// taken all the same.
 //
 // A payment's amount includes tax, and may be in the customer's currency, so order and
 // mandate tell which payment it is, and its amount does not.
@@ -131,7 +132,7 @@ func (g *Gateway) candidates(ctx context.Context, orderID string, want billing.W
 			switch {
 			case key == "":
 				return nil, false, errors.New("dodo: the list has an entry without its payment's id")
-			case data != nil && data.text(orderField) != orderID, item.yes("is_update_payment_method"), slices.Contains(keys, key):
+			case data != nil && data.text(orderField) != orderID, item.yes("is_update_payment_method"), slices.Contains(keys, key), slices.Contains(want.Passed, key):
 			case len(keys) == maxMatches:
 				return nil, false, errors.New("dodo: too many payments carry the order's id")
 			default:

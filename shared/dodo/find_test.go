@@ -176,6 +176,28 @@ func TestFindTellsTheOrdersPaymentsFromAllOthers(t *testing.T) {
 	}
 }
 
+// What is being given back does not hide what else became of its order.
+func TestFindPassesOverWhatIsBeingGivenBack(t *testing.T) {
+	refused := has{"status": "failed", "error_code": "LOST_CARD"}
+	for name, c := range map[string]struct {
+		payments []has
+		want     billing.Result
+	}{
+		"alone":             {[]has{paid("pay_1", nil)}, billing.Absent},
+		"before a decline":  {[]has{paid("pay_1", nil), paid("pay_2", refused)}, billing.Refused},
+		"before another":    {[]has{paid("pay_1", nil), paid("pay_2", nil)}, billing.Taken},
+		"before what waits": {[]has{paid("pay_1", nil), paid("pay_2", has{"status": "processing"})}, billing.Accepted},
+	} {
+		_, url, transports := open(t, c.payments...)
+		w := want
+		w.Passed = []string{"pay_1"}
+		got := gateway(t, url, transports["own"], &log{}).Find(t.Context(), order, w)
+		if got.Result != c.want || got.Payment.Key == "pay_1" || len(got.Others) > 0 {
+			t.Errorf("%s: got %s with %q and %v, want %s", name, got.Result, got.Payment.Key, got.Others, c.want)
+		}
+	}
+}
+
 func TestPaymentOfAnotherOrderIsNotTakenForThisOne(t *testing.T) {
 	for name, change := range map[string]has{
 		"order": {"metadata": has{"order_id": "gl_another"}}, "metadata": {"metadata": nil}, "mandate": {"subscription_id": "sub_other"},

@@ -193,7 +193,7 @@ func (d *Dodo) candidates(orderID string, want billing.Want) (keys []string, who
 		}
 		for _, p := range items {
 			switch {
-			case p.Order != orderID || slices.Contains(keys, p.Key):
+			case p.Order != orderID || slices.Contains(keys, p.Key) || slices.Contains(want.Passed, p.Key):
 			case len(keys) == mostFound:
 				return nil, false, said{}
 			default:

@@ -298,6 +298,9 @@ func playDodo(seed uint64, over bool, steps int) *play {
 			if p.dice.IntN(5) == 0 {
 				want.Card.BillingKey = ""
 			}
+			if p.dice.IntN(3) == 0 {
+				want.Passed = []string{of.payment}
+			}
 			p.ask("find", func(ctx context.Context) any { return g.Find(ctx, id, want) })
 		case 10, 11:
 			r := p.refunding(known(), "USD")
